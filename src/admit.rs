@@ -1,0 +1,418 @@
+//! Admission: which points go on to Redis, and what is known of their metrics.
+//!
+//! What depends on a metric's name alone is decided once, by [`Rules`], and
+//! stands in the metric's entry of the [`Metrics`] table with the version of
+//! the rules it was decided under. What depends on the point (its age, its
+//! numbers) is decided for each point by [`admit`].
+//!
+//! The table belongs to one shard. Behind its bound it forgets metrics that
+//! have been silent for long; when there are none, a metric without an entry
+//! takes the slower path: it is judged, and told to Redis as known, each time.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::RandomState;
+
+use crate::point::{Number, Point};
+use crate::stats::DropReason;
+use crate::wire::msgpack::Record;
+
+/// The version of the rules that no entry has.
+const NEVER: u32 = 0;
+
+/// What is decided by a metric's name alone.
+///
+/// Cluster shards, skip lists and renaming have their place here: whatever
+/// changes them makes new rules with a higher version, and each entry is judged
+/// again when its metric next has a point.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    version: u32,
+    name_bytes_max: usize,
+}
+
+impl Rules {
+    /// The first rules of a server.
+    pub fn new(name_bytes_max: usize) -> Self {
+        Self {
+            version: NEVER + 1,
+            name_bytes_max,
+        }
+    }
+
+    /// Whether points of this metric are stored.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not: the name is too long, empty, not UTF-8, or has
+    /// characters that would let it pose as something else where it is shown
+    /// (C0 and C1 controls, line and paragraph separators, bidirectional
+    /// controls). One member of the set of metrics that is not UTF-8 would stop
+    /// every reader that decodes it.
+    pub fn judge(&self, name: &[u8]) -> Result<(), DropReason> {
+        if name.len() > self.name_bytes_max {
+            return Err(DropReason::NameTooLong);
+        }
+        if is_printable(name) {
+            Ok(())
+        } else {
+            Err(DropReason::NameInvalid)
+        }
+    }
+}
+
+fn is_printable(name: &[u8]) -> bool {
+    if name.is_empty() {
+        return false;
+    }
+    if name.iter().all(|byte| (0x20..0x7f).contains(byte)) {
+        return true;
+    }
+    std::str::from_utf8(name).is_ok_and(|text| {
+        text.chars().all(|c| {
+            !c.is_control()
+                && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        })
+    })
+}
+
+/// Makes the record of a point that is young enough and finite.
+///
+/// `oldest` is the smallest timestamp that is accepted, in whole seconds; it is
+/// compared with the timestamp cut to whole seconds. There is no largest.
+///
+/// Infinity and NaN are refused: carbon itself discards NaN, and readers of a
+/// series take means and compare, which one such value spoils for the whole
+/// series.
+///
+/// # Errors
+///
+/// Why the point is not stored.
+pub fn admit(timestamp: Number, value: Number, oldest: i64) -> Result<Record, DropReason> {
+    let young = match timestamp {
+        Number::Int(seconds) => seconds >= oldest,
+        Number::Uint(_) => true,
+        Number::Float(seconds) if !seconds.is_finite() => return Err(DropReason::NotFinite),
+        Number::Float(seconds) => seconds.trunc() >= oldest as f64,
+        Number::Bool(truth) => i64::from(truth) >= oldest,
+    };
+    if !young {
+        return Err(DropReason::TooOld);
+    }
+    if matches!(value, Number::Float(value) if !value.is_finite()) {
+        return Err(DropReason::NotFinite);
+    }
+    Ok(Record::new(timestamp, value))
+}
+
+/// An entry's place in the [`Metrics`] table, valid until the table is swept.
+pub type MetricId = u32;
+
+/// What a shard knows of one metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The last batch that has records of this metric, and where in it.
+    pub batch: u64,
+    /// The item of that batch.
+    pub item: u32,
+    /// When Redis last confirmed the metric as a member of the set of known
+    /// metrics, in seconds of the shard's clock; 0 is never.
+    pub confirmed_s: u32,
+    hash: u32,
+    name_at: u32,
+    rules_version: u32,
+    name_bytes: u16,
+    verdict: Option<DropReason>,
+    marks: u8,
+}
+
+/// A SADD with this metric waits for its turn or its answer.
+const SADD_UNDER_WAY: u8 = 1;
+/// A command of this metric was sent again, so that its series may hold records
+/// twice until it is next trimmed.
+const DOUBTFUL: u8 = 2;
+
+impl Entry {
+    /// Whether the metric should be made known again: never confirmed, or last
+    /// confirmed more than `period_s` ago, and up to as much again by its name.
+    pub fn is_unconfirmed(&self, now_s: u32, period_s: u32) -> bool {
+        let due_s = period_s + (self.hash >> 8) % period_s;
+        self.confirmed_s == 0 || now_s.saturating_sub(self.confirmed_s) > due_s
+    }
+
+    /// Notes that the metric is on its way to be made known; false if it was
+    /// already.
+    pub fn begin_sadd(&mut self) -> bool {
+        let begun = self.marks & SADD_UNDER_WAY == 0;
+        self.marks |= SADD_UNDER_WAY;
+        begun
+    }
+
+    /// Notes that the SADD with this metric was answered.
+    pub fn end_sadd(&mut self) {
+        self.marks &= !SADD_UNDER_WAY;
+    }
+
+    /// Whether a SADD with this metric waits for its turn or its answer.
+    pub fn is_sadd_under_way(&self) -> bool {
+        self.marks & SADD_UNDER_WAY != 0
+    }
+
+    /// Notes that the metric's series may hold records twice; false if that was
+    /// known already.
+    pub fn mark_doubtful(&mut self) -> bool {
+        let marked = self.marks & DOUBTFUL == 0;
+        self.marks |= DOUBTFUL;
+        marked
+    }
+}
+
+const _: () = assert!(
+    size_of::<Entry>() == 32,
+    "entries are the larger part of the table"
+);
+
+/// Names lie in chunks, so that a growing table copies none of them.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Names begin at multiples of this, so that 32 bits reach all of them.
+const ALIGN: usize = 8;
+/// Smallest number of slots; always a power of two.
+const SLOTS_MIN: usize = 1 << 10;
+/// Points that are looked up together, so that their cache misses overlap.
+pub const GROUP: usize = 32;
+
+/// The metrics that a shard knows, by name.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Open addressing: the upper half is the name's hash, the lower half its
+    /// entry's number plus one, all zero is empty. At most three quarters full.
+    slots: Vec<u64>,
+    entries: Vec<Entry>,
+    chunks: Vec<Box<[u8]>>,
+    chunk_used: usize,
+    entries_max: usize,
+    hasher: RandomState,
+}
+
+/// Where the look-up of one name stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe {
+    hash: u32,
+    slot: u64,
+    name_at: u32,
+    name_bytes: u16,
+}
+
+impl Metrics {
+    /// An empty table for at most `entries_max` metrics.
+    pub fn new(entries_max: usize) -> Self {
+        Self {
+            slots: vec![0; SLOTS_MIN],
+            entries: Vec::new(),
+            chunks: Vec::new(),
+            chunk_used: CHUNK_BYTES,
+            entries_max: entries_max.min(u32::MAX as usize - 1),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// How many metrics have an entry.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no metric has an entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Memory that the table takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u64>()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.chunks.len() * CHUNK_BYTES
+    }
+
+    /// Begins the look-up of a group of names, and finds for each the place of
+    /// its likely entry. Three passes of independent loads, so that the
+    /// processor waits for the memory of all names at once.
+    pub fn probe<'n>(&self, names: impl Iterator<Item = &'n [u8]>, probes: &mut [Probe; GROUP]) {
+        let mask = self.slots.len() - 1;
+        let mut count = 0;
+        for (probe, name) in probes.iter_mut().zip(names) {
+            probe.hash = self.hash(name);
+            probe.slot = self.slots[probe.hash as usize & mask];
+            count += 1;
+        }
+        for probe in &mut probes[..count] {
+            let id = (probe.slot as u32).wrapping_sub(1);
+            if let Some(entry) = self.entries.get(id as usize) {
+                probe.name_at = entry.name_at;
+                probe.name_bytes = entry.name_bytes;
+            } else {
+                probe.name_bytes = 0;
+            }
+        }
+    }
+
+    /// Ends the look-up: the metric of this name, if it has an entry.
+    pub fn find(&self, name: &[u8], probe: &Probe) -> Option<MetricId> {
+        let likely = (probe.slot >> 32) as u32 == probe.hash && probe.slot != 0;
+        if likely && self.name_at(probe.name_at, probe.name_bytes) == name {
+            return Some((probe.slot as u32) - 1);
+        }
+        self.search(name, probe.hash)
+    }
+
+    /// The verdict on a metric under these rules, judged anew if the rules have
+    /// changed since. `None`: its points are stored.
+    pub fn verdict(&mut self, id: MetricId, rules: &Rules) -> Option<DropReason> {
+        if self.entries[id as usize].rules_version != rules.version {
+            let verdict = rules.judge(self.name(id)).err();
+            let entry = &mut self.entries[id as usize];
+            entry.rules_version = rules.version;
+            entry.verdict = verdict;
+        }
+        self.entries[id as usize].verdict
+    }
+
+    /// Gives a metric that has no entry one, if there is room. `name` has been
+    /// found good under `rules`.
+    pub fn insert(&mut self, name: &[u8], probe: &Probe, rules: &Rules) -> Option<MetricId> {
+        let name_bytes = u16::try_from(name.len()).ok()?;
+        if self.entries.len() >= self.entries_max {
+            return None;
+        }
+        if (self.entries.len() + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        let name_at = self.keep_name(name)?;
+        let id = self.entries.len() as MetricId;
+        self.entries.push(Entry {
+            batch: 0,
+            item: 0,
+            confirmed_s: 0,
+            hash: probe.hash,
+            name_at,
+            rules_version: rules.version,
+            name_bytes,
+            verdict: None,
+            marks: 0,
+        });
+        self.occupy(probe.hash, id);
+        Some(id)
+    }
+
+    /// What is known of a metric.
+    pub fn entry(&mut self, id: MetricId) -> &mut Entry {
+        &mut self.entries[id as usize]
+    }
+
+    /// A metric's name.
+    pub fn name(&self, id: MetricId) -> &[u8] {
+        let entry = &self.entries[id as usize];
+        self.name_at(entry.name_at, entry.name_bytes)
+    }
+
+    /// Whether no more entries can be made.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= self.entries_max
+    }
+
+    /// Forgets every metric for which `keep` is false. Entries get new numbers:
+    /// returns them by the old ones, `None` for a metric that was forgotten.
+    pub fn sweep(&mut self, keep: impl Fn(&Entry) -> bool) -> Vec<Option<MetricId>> {
+        let mut swept = Self::new(self.entries_max);
+        swept.hasher = self.hasher.clone();
+        let mut moved = vec![None; self.entries.len()];
+        for (entry, moved) in self.entries.iter().zip(&mut moved) {
+            if !keep(entry) {
+                continue;
+            }
+            if (swept.entries.len() + 1) * 4 > swept.slots.len() * 3 {
+                swept.grow();
+            }
+            let name = self.name_at(entry.name_at, entry.name_bytes);
+            let Some(name_at) = swept.keep_name(name) else {
+                continue;
+            };
+            let id = swept.entries.len() as MetricId;
+            swept.entries.push(Entry { name_at, ..*entry });
+            swept.occupy(entry.hash, id);
+            *moved = Some(id);
+        }
+        *self = swept;
+        moved
+    }
+
+    fn hash(&self, name: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(name);
+        hasher.finish() as u32
+    }
+
+    fn search(&self, name: &[u8], hash: u32) -> Option<MetricId> {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                return None;
+            }
+            let id = slot as u32 - 1;
+            if (slot >> 32) as u32 == hash && self.name(id) == name {
+                return Some(id);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn occupy(&mut self, hash: u32, id: MetricId) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = u64::from(hash) << 32 | u64::from(id + 1);
+    }
+
+    fn grow(&mut self) {
+        let slots = vec![0; self.slots.len() * 2];
+        for slot in std::mem::replace(&mut self.slots, slots) {
+            if slot != 0 {
+                self.occupy((slot >> 32) as u32, slot as u32 - 1);
+            }
+        }
+    }
+
+    fn keep_name(&mut self, name: &[u8]) -> Option<u32> {
+        if self.chunk_used + name.len() > CHUNK_BYTES {
+            self.chunks.push(vec![0; CHUNK_BYTES].into_boxed_slice());
+            self.chunk_used = 0;
+        }
+        let chunk = self.chunks.len() - 1;
+        let name_at = u32::try_from((chunk * CHUNK_BYTES + self.chunk_used) / ALIGN).ok()?;
+        self.chunks[chunk][self.chunk_used..self.chunk_used + name.len()].copy_from_slice(name);
+        self.chunk_used += name.len().next_multiple_of(ALIGN);
+        Some(name_at)
+    }
+
+    fn name_at(&self, name_at: u32, name_bytes: u16) -> &[u8] {
+        let at = name_at as usize * ALIGN;
+        let within = at % CHUNK_BYTES;
+        &self.chunks[at / CHUNK_BYTES][within..within + usize::from(name_bytes)]
+    }
+}
+
+/// Worst-case memory of one shard's table, in bytes: the entries and slots of
+/// `entries_max` metrics while the table grows, and their names at 64 bytes each.
+pub fn table_bytes_max(entries_max: usize) -> u64 {
+    let slots = (entries_max * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
+    let entries = entries_max * 3 * size_of::<Entry>();
+    (slots * size_of::<u64>() * 3 / 2 + entries + entries_max * 64) as u64
+}
+
+/// The names of points, for [`Metrics::probe`].
+pub fn names<'p, 'a: 'p>(points: &'p [Point<'a>]) -> impl Iterator<Item = &'a [u8]> + 'p {
+    points.iter().map(|point| point.name)
+}

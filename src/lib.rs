@@ -1,0 +1,64 @@
+//! Skyring takes a whole carbon-relay stream into the Redis of a Skyline
+//! installation.
+//!
+//! ```text
+//!                    one executor per core, pinned, nothing shared
+//! carbon-relay      +----------------------------------------------+
+//!   TCP, pickle ==> | fill > decode > admit > append > flush > settle | <==> Redis
+//!                   +----------------------------------------------+
+//! ```
+//!
+//! # The life of a point
+//!
+//! | step | where | what |
+//! | --- | --- | --- |
+//! | fill | [`connection`] | bytes into the shard's scratch, or the connection's own buffer |
+//! | decode | [`wire::pickle`] | one frame to points that borrow from it |
+//! | admit | [`admit`] | the name, once for each metric; age and numbers, for each point |
+//! | append | [`batch`] | the point's record to those of its metric |
+//! | flush | [`pipeline`], [`redis`] | one APPEND for each metric of the batch, one write |
+//! | settle | [`pipeline`] | answers matched to commands; every point counted |
+//!
+//! [`shard`] holds these together, [`server`] the shards. [`plane`] is the
+//! runtime below. Nothing on this way takes a lock, allocates for a point in the
+//! steady state, or waits for another core.
+//!
+//! # What must stay true
+//!
+//! 1. Every point ends in exactly one counter: at any moment and for each
+//!    listener, `received = stored + the sum of dropped + in_flight`.
+//! 2. Nothing is lost while Redis is away: what it has not answered is sent
+//!    again, in order, before anything newer. Behind a bound, reading stops.
+//! 3. Nothing is unbounded; the bounds are settings, and `skyring check` prints
+//!    what they add up to.
+//! 4. Hostile bytes cost their own frame, or their own connection.
+//! 5. The bytes in Redis are those that Python's msgpack writes for the same
+//!    numbers.
+//! 6. Other programs write the same keys; series are only ever appended to.
+//! 7. The order of each metric's points on one connection is kept.
+//! 8. The end loses nothing that can be saved.
+//! 9. An idle server costs nothing.
+
+pub mod admin;
+pub mod admit;
+pub mod batch;
+pub mod budget;
+pub mod cli;
+pub mod connection;
+pub mod host;
+pub mod logging;
+pub mod pipeline;
+pub mod plane;
+pub mod point;
+pub mod private_redis;
+pub mod redis;
+pub mod server;
+pub mod settings;
+pub mod shard;
+pub mod stats;
+pub mod status;
+pub mod stretch;
+pub mod wire;
+
+pub use server::Server;
+pub use settings::Settings;

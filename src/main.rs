@@ -1,0 +1,69 @@
+//! The `skyring` command: a thin front of the library.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use skyring::cli::{self, EXIT_FAILED};
+use skyring::host::PidFile;
+use skyring::server::Addresses;
+use skyring::{Server, Settings, logging};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os(), serve, skyring::shard::bytes_max)
+}
+
+/// Runs the server until SIGTERM or SIGINT, then drains it. Fails if points that
+/// were received could not be stored in time.
+fn serve(settings: Settings) -> ExitCode {
+    logging::init(settings.log.level, settings.log.format);
+    let pid_file = settings.pid_file.clone();
+    // From here on a signal waits until it is asked for.
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(error) => return cli::tell(EXIT_FAILED, &format!("signals: {error}")),
+    };
+    let server = match Server::start(settings) {
+        Ok(server) => server,
+        Err(error) => return cli::tell(error.exit_code(), &error.to_string()),
+    };
+    let _pid_file = match pid_file.as_deref().map(PidFile::create).transpose() {
+        Ok(file) => file,
+        Err(error) => return cli::tell(EXIT_FAILED, &format!("pid_file: {error}")),
+    };
+    let handle = server.handle();
+    std::thread::spawn(move || {
+        while !handle.wait_ready(Duration::MAX) {}
+        announce(handle.addresses());
+    });
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            tracing::info!(signal, "ending: reading what was sent, and settling it");
+            break;
+        }
+        tracing::warn!("SIGHUP: the configuration cannot be reloaded yet; restart instead");
+    }
+    let drained = server.drain();
+    tracing::info!("{drained}");
+    match drained.lost {
+        0 => ExitCode::SUCCESS,
+        lost => cli::tell(
+            EXIT_FAILED,
+            &format!("{lost} points could not be stored within drain_s"),
+        ),
+    }
+}
+
+fn announce(addresses: &Addresses) {
+    let Ok(addresses) = serde_json::to_string(addresses) else {
+        return;
+    };
+    let mut stdout = std::io::stdout().lock();
+    // Nobody need be listening.
+    let _ = writeln!(stdout, "ready {addresses}").and_then(|()| stdout.flush());
+}

@@ -1,0 +1,756 @@
+//! A shard's way from admitted points to settled ones, without the I/O.
+//!
+//! ```text
+//! append ▸ current ──seal──▸ waiting ──flush──▸ in flight ──settle──▸ done
+//!                               ▲                   │
+//!                               └── sent again ◂────┘  connection lost, or an
+//!                                                      error that will pass
+//! ```
+//!
+//! What must stay true here:
+//!
+//! - Every point is in exactly one place: a batch, `stored`, or `dropped`.
+//! - Batches are settled in an order that keeps that of each metric's points:
+//!   no metric is ever in flight in two batches at once, and what is sent again
+//!   goes before anything newer.
+//! - Nothing is dropped because Redis is away, slow, or refuses for now.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::admit::{self, GROUP, MetricId, Metrics, Probe, Rules};
+use crate::batch::{Answered, Batch, Completion};
+use crate::budget::Budget;
+use crate::point::{Number, Point};
+use crate::settings::Settings;
+use crate::stats::{Counts, DropReason, Source};
+use crate::stretch;
+use crate::wire::resp::{self, Encoder, Parsed, Reply};
+
+/// A metric that has points is made known again when this long has passed since
+/// Redis last confirmed it, plus up to as much again by its name, so that the
+/// commands are spread. Together with the usual minute between two points of a
+/// metric it stays below five minutes.
+const REASSERT_S: u32 = 110;
+
+/// A metric that was silent for this long may lose its entry when the table is
+/// full.
+const FORGET_S: u32 = 3600;
+
+/// Shortest time between two sweeps of a full table.
+const SWEEP: Duration = Duration::from_secs(300);
+
+/// Whether commands may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redis {
+    /// There is no connection. Points are kept until the budget is used up.
+    Away,
+    /// Commands are sent.
+    Ready,
+    /// Redis answers with errors that will pass. What it refused is sent again
+    /// from time to time, one batch alone; nothing is read meanwhile.
+    Refusing,
+}
+
+/// Whether an error reply will pass by itself or when an operator mends it.
+fn is_passing(code: &[u8]) -> bool {
+    const PASSING: [&[u8]; 13] = [
+        b"LOADING",
+        b"READONLY",
+        b"NOAUTH",
+        b"NOPERM",
+        b"WRONGPASS",
+        b"MISCONF",
+        b"BUSY",
+        b"OOM",
+        b"MASTERDOWN",
+        b"NOREPLICAS",
+        b"TRYAGAIN",
+        b"CLUSTERDOWN",
+        b"UNBLOCKED",
+    ];
+    PASSING.contains(&code)
+}
+
+/// The time at which bytes arrived, by all clocks that matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// For latencies.
+    pub at: Instant,
+    /// Seconds since 1970, for the age of points.
+    pub unix_s: i64,
+}
+
+impl Arrival {
+    /// Now.
+    pub fn now() -> Self {
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            at: Instant::now(),
+            unix_s: unix.map_or(0, |since| since.as_secs() as i64),
+        }
+    }
+}
+
+/// See the module.
+pub struct Pipeline {
+    /// What this shard counts.
+    pub counts: Counts,
+    /// Metrics whose commands were sent again, whose series may therefore hold
+    /// records twice until they are trimmed next.
+    pub doubtful: u64,
+    metrics: Metrics,
+    rules: Rules,
+    encoder: Encoder,
+    max_resolution_s: i64,
+    full_duration_s: i64,
+    batch_points_max: usize,
+    in_flight_max: usize,
+    budget: Arc<Budget>,
+    current: Batch,
+    /// When `current` got its first point.
+    current_since: Option<Instant>,
+    waiting: VecDeque<Batch>,
+    in_flight: VecDeque<Batch>,
+    /// Batches with commands that failed for now, until all in flight are answered.
+    failed: Vec<Batch>,
+    spare: Vec<Batch>,
+    redis: Redis,
+    /// Since when the oldest unanswered command has been unanswered.
+    unanswered_since: Option<Instant>,
+    just_settled: bool,
+    started: Instant,
+    swept: Instant,
+    /// Metrics whose key turned out to be new: to be made known.
+    unknown: Vec<MetricId>,
+    connections_waiting: Vec<Waker>,
+    link: Option<Waker>,
+    /// The time for the drain is over: what still comes is counted as lost.
+    given_up: bool,
+}
+
+impl Pipeline {
+    /// An empty pipeline under these settings.
+    pub fn new(settings: &Settings, budget: Arc<Budget>) -> Self {
+        let mut pipeline = Self {
+            counts: Counts::new(),
+            doubtful: 0,
+            metrics: Metrics::new(settings.horizon.metrics_max),
+            rules: Rules::new(settings.horizon.name_bytes_max),
+            encoder: Encoder::new(&settings.redis.namespace),
+            max_resolution_s: settings.horizon.max_resolution_s.into(),
+            full_duration_s: settings.redis.full_duration_s.into(),
+            batch_points_max: settings.redis.batch_points_max as usize,
+            in_flight_max: settings.redis.in_flight_max as usize,
+            budget,
+            current: Batch::default(),
+            current_since: None,
+            waiting: VecDeque::with_capacity(64),
+            in_flight: VecDeque::with_capacity(64),
+            failed: Vec::with_capacity(64),
+            spare: Vec::with_capacity(64),
+            redis: Redis::Away,
+            unanswered_since: None,
+            just_settled: false,
+            started: Instant::now(),
+            swept: Instant::now(),
+            unknown: Vec::new(),
+            connections_waiting: Vec::new(),
+            link: None,
+            given_up: false,
+        };
+        pipeline.current.clear(1);
+        pipeline
+    }
+
+    // ---- append ---------------------------------------------------------
+
+    /// Whether a frame may be appended now; otherwise nothing may be read.
+    ///
+    /// With Redis there, little is kept waiting: more would only be latency.
+    /// With Redis away, all that the budget allows is kept.
+    pub fn has_room(&self) -> bool {
+        if self.given_up {
+            return true;
+        }
+        match self.redis {
+            Redis::Ready => self.waiting.len() < self.in_flight_max && self.budget.has_room(),
+            Redis::Away => self.budget.has_room(),
+            Redis::Refusing => false,
+        }
+    }
+
+    /// Has `waker` woken when there may be room.
+    pub fn wait_for_room(&mut self, waker: &Waker) {
+        self.connections_waiting.push(waker.clone());
+    }
+
+    /// Admits points and appends them to the batches. All are counted.
+    ///
+    /// Points handed over inside the process (`Source::Direct`) may be as old
+    /// as a series reaches back; those of live streams must be younger than
+    /// `horizon.max_resolution_s`.
+    pub fn append<'a>(
+        &mut self,
+        mut points: impl Iterator<Item = Point<'a>>,
+        source: Source,
+        arrival: Arrival,
+        completion: Option<Rc<Completion>>,
+    ) {
+        let _stretch = stretch::enter();
+        let linger_runs = self.current_since.is_some();
+        let age_max_s = match source {
+            Source::Pickle => self.max_resolution_s,
+            Source::Direct => self.full_duration_s,
+        };
+        let turn = Turn {
+            source,
+            at: arrival.at,
+            oldest: arrival.unix_s.saturating_sub(age_max_s),
+            now_s: self.clock_s(),
+        };
+        let mut received = 0;
+        let mut refused = 0;
+        let mut group = [Point {
+            name: b"",
+            timestamp: Number::Int(0),
+            value: Number::Int(0),
+        }; GROUP];
+        loop {
+            let mut count = 0;
+            for (slot, point) in group.iter_mut().zip(&mut points) {
+                *slot = point;
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
+            received += count as u64;
+            refused += self.append_group(&group[..count], turn, completion.as_ref());
+        }
+        let counts = self.counts.source(source);
+        counts.received += received;
+        counts.in_flight += received - refused;
+        if let Some(completion) = completion {
+            completion.note_admission(received - refused, refused);
+        }
+        self.wake_link_if_due(linger_runs);
+    }
+
+    /// Appends at most [`GROUP`] points; returns how many were refused.
+    fn append_group(
+        &mut self,
+        points: &[Point<'_>],
+        turn: Turn,
+        completion: Option<&Rc<Completion>>,
+    ) -> u64 {
+        let mut probes = [Probe::default(); GROUP];
+        self.metrics.probe(admit::names(points), &mut probes);
+        let oldest_unsettled = self.oldest_unsettled();
+        let mut refused = 0;
+        for (point, probe) in points.iter().zip(&probes) {
+            if let Err(reason) = self.append_point(point, probe, turn, oldest_unsettled) {
+                self.counts.source(turn.source).drop(reason, 1);
+                refused += 1;
+            }
+        }
+        let appended = points.len() as u64 - refused;
+        if appended > 0 {
+            if self.current_since.is_none() {
+                self.current_since = Some(turn.at);
+            }
+            self.current.note_arrival(turn.at, appended as u32);
+            if let Some(completion) = completion {
+                self.current.carry(completion.clone());
+            }
+        }
+        if self.current.points() >= self.batch_points_max {
+            self.seal();
+        }
+        refused
+    }
+
+    fn append_point(
+        &mut self,
+        point: &Point<'_>,
+        probe: &Probe,
+        turn: Turn,
+        oldest_unsettled: u64,
+    ) -> Result<(), DropReason> {
+        if self.given_up {
+            return Err(DropReason::Shutdown);
+        }
+        let found = self.metrics.find(point.name, probe);
+        match found {
+            Some(metric) => {
+                if let Some(reason) = self.metrics.verdict(metric, &self.rules) {
+                    return Err(reason);
+                }
+            }
+            None => self.rules.judge(point.name)?,
+        }
+        let record = admit::admit(point.timestamp, point.value, turn.oldest)?;
+        let kept = found.or_else(|| self.metrics.insert(point.name, probe, &self.rules));
+        let Some(metric) = kept else {
+            self.counts.metrics_not_kept += 1;
+            self.current.append_named(point.name, record, turn.source);
+            return Ok(());
+        };
+        self.current.append(
+            &mut self.metrics,
+            metric,
+            record,
+            turn.source,
+            oldest_unsettled,
+        );
+        let entry = self.metrics.entry(metric);
+        if entry.is_unconfirmed(turn.now_s, REASSERT_S) && entry.begin_sadd() {
+            self.current.assert_member(metric);
+        }
+        Ok(())
+    }
+
+    // ---- flush ----------------------------------------------------------
+
+    /// Encodes the next batch that may be sent into `out`, and counts it as in
+    /// flight; false if there is none for now.
+    ///
+    /// With nothing in flight, a batch goes at once. With something in flight,
+    /// it goes when it is full, when another has been settled, or when it has
+    /// waited long enough (`linger_over`).
+    pub fn flush(&mut self, out: &mut Vec<u8>, linger_over: bool) -> bool {
+        let in_flight_max = match self.redis {
+            Redis::Ready => self.in_flight_max,
+            Redis::Refusing => 1,
+            Redis::Away => 0,
+        };
+        if self.in_flight.len() >= in_flight_max || !self.failed.is_empty() {
+            return false;
+        }
+        if self.waiting.is_empty() {
+            let due = self.in_flight.is_empty() || self.just_settled || linger_over;
+            if !due || (self.current.is_empty() && self.unknown.is_empty()) {
+                return false;
+            }
+        }
+        let oldest = self.in_flight.front().map(|batch| batch.seq);
+        let next = self.waiting.front().unwrap_or(&self.current);
+        if oldest.is_some_and(|oldest| next.after >= oldest) {
+            return false;
+        }
+        if self.waiting.is_empty() {
+            self.seal();
+        }
+        let Some(mut batch) = self.waiting.pop_front() else {
+            return false;
+        };
+        let _stretch = stretch::enter();
+        batch.encode(&self.metrics, &self.encoder, out);
+        self.just_settled = false;
+        self.unanswered_since.get_or_insert_with(Instant::now);
+        self.in_flight.push_back(batch);
+        true
+    }
+
+    /// Since when the current batch waits for company, if it does.
+    pub fn lingers_since(&self) -> Option<Instant> {
+        if self.in_flight.is_empty() {
+            None
+        } else {
+            self.current_since
+        }
+    }
+
+    /// Whether a batch has been sent that is not answered in full.
+    pub fn has_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Closes the current batch and begins the next.
+    fn seal(&mut self) {
+        for metric in self.unknown.drain(..) {
+            if self.metrics.entry(metric).begin_sadd() {
+                self.current.assert_member(metric);
+            }
+        }
+        if self.current.is_empty() {
+            return;
+        }
+        let mut next = self.spare.pop().unwrap_or_default();
+        next.clear(self.current.seq + 1);
+        let mut sealed = std::mem::replace(&mut self.current, next);
+        self.current_since = None;
+        sealed.claimed = sealed.bytes();
+        self.budget.claim_always(sealed.claimed);
+        self.waiting.push_back(sealed);
+    }
+
+    // ---- settle ---------------------------------------------------------
+
+    /// Takes the answers at the front of `bytes`; returns how many bytes they
+    /// were.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes cannot be answers to what was sent: the connection is of
+    /// no more use.
+    pub fn settle(&mut self, bytes: &[u8]) -> Result<usize, Garbage> {
+        let mut taken = 0;
+        while let Some(mut batch) = self.in_flight.pop_front() {
+            let outcome = self.settle_batch(&mut batch, &bytes[taken..]);
+            if !batch.is_answered() {
+                self.in_flight.push_front(batch);
+                taken += outcome?;
+                break;
+            }
+            self.unanswered_since = self.in_flight.front().map(|_| Instant::now());
+            if batch.has_failed() {
+                self.redis = Redis::Refusing;
+                self.failed.push(batch);
+            } else {
+                if self.redis == Redis::Refusing && self.failed.is_empty() {
+                    self.redis = Redis::Ready;
+                }
+                self.retire(batch);
+            }
+            taken += outcome?;
+        }
+        if self.in_flight.is_empty() {
+            if taken < bytes.len() {
+                return Err(Garbage);
+            }
+            self.send_failed_again();
+        }
+        self.wake_connections();
+        Ok(taken)
+    }
+
+    fn settle_batch(&mut self, batch: &mut Batch, bytes: &[u8]) -> Result<usize, Garbage> {
+        let mut taken = 0;
+        loop {
+            let (reply, len) = match resp::parse(&bytes[taken..]) {
+                Parsed::Reply(reply, len) => (reply, len),
+                Parsed::Incomplete => return Ok(taken),
+                Parsed::Garbage => return Err(Garbage),
+            };
+            let Some(answered) = batch.next_answered() else {
+                return Ok(taken);
+            };
+            taken += len;
+            match (answered, reply) {
+                (Answered::Item(item), Reply::Integer(length)) => {
+                    self.settle_item(batch, item, length);
+                }
+                (Answered::Item(item), Reply::Error(error)) => {
+                    self.refuse_item(batch, item, error);
+                }
+                (Answered::Members { from, to }, Reply::Integer(_)) => {
+                    let now_s = self.clock_s();
+                    self.counts.redis.members_asserted += (to - from) as u64;
+                    for metric in batch.member_metrics(from, to) {
+                        let entry = self.metrics.entry(metric);
+                        entry.confirmed_s = now_s;
+                        entry.end_sadd();
+                    }
+                }
+                (Answered::Members { from, to }, Reply::Error(error)) => {
+                    self.counts.redis.errors.count(error_word(error));
+                    if is_passing(error_code(error)) {
+                        batch.note_failed();
+                    } else {
+                        for metric in batch.member_metrics(from, to) {
+                            self.metrics.entry(metric).end_sadd();
+                        }
+                    }
+                }
+                (_, Reply::Simple(_)) => return Err(Garbage),
+            }
+            if batch.is_answered() {
+                return Ok(taken);
+            }
+        }
+    }
+
+    fn settle_item(&mut self, batch: &mut Batch, number: usize, length: i64) {
+        batch.settle_item(number);
+        self.counts.redis.appends += 1;
+        let item = batch.item(number);
+        if length == i64::from(item.bytes)
+            && let Some(metric) = item.metric()
+        {
+            // The key is new, so the metric may have been removed as a member.
+            let entry = self.metrics.entry(metric);
+            if entry.confirmed_s != 0 {
+                entry.confirmed_s = 0;
+                self.unknown.push(metric);
+            }
+        }
+        batch.count_points(item, |source, points| {
+            let counts = self.counts.source(source);
+            counts.stored += points;
+            counts.in_flight -= points;
+        });
+    }
+
+    fn refuse_item(&mut self, batch: &mut Batch, number: usize, error: &[u8]) {
+        self.counts.redis.errors.count(error_word(error));
+        let code = error_code(error);
+        if is_passing(code) {
+            batch.note_failed();
+            return;
+        }
+        batch.settle_item(number);
+        let reason = if code == b"WRONGTYPE" {
+            DropReason::WrongType
+        } else {
+            DropReason::RefusedByRedis
+        };
+        self.drop_item(batch, number, reason);
+    }
+
+    fn drop_item(&mut self, batch: &Batch, number: usize, reason: DropReason) {
+        let item = batch.item(number);
+        batch.count_points(item, |source, points| {
+            let counts = self.counts.source(source);
+            counts.drop(reason, points);
+            counts.in_flight -= points;
+        });
+        batch.note_lost(u64::from(item.points));
+    }
+
+    /// A batch of which every command is settled.
+    fn retire(&mut self, mut batch: Batch) {
+        let now = Instant::now();
+        for (at, points) in batch.arrivals() {
+            let micros = now.saturating_duration_since(*at).as_micros() as u64;
+            self.counts
+                .latency_us
+                .saturating_record_n(micros, u64::from(*points));
+        }
+        self.counts.redis.batches += 1;
+        self.just_settled = true;
+        self.recycle(&mut batch);
+    }
+
+    fn recycle(&mut self, batch: &mut Batch) {
+        self.budget.release(batch.claimed);
+        batch.clear(0);
+        // As many as can be in use while Redis is there.
+        if self.spare.len() < 2 * self.in_flight_max {
+            self.spare.push(std::mem::take(batch));
+        }
+    }
+
+    /// Puts what Redis refused for now back in front, when nothing newer can
+    /// overtake it any more.
+    fn send_failed_again(&mut self) {
+        while let Some(mut batch) = self.failed.pop() {
+            self.prepare_resend(&mut batch);
+            self.waiting.push_front(batch);
+        }
+    }
+
+    /// The connection is gone: what was answered is settled, the rest will be
+    /// sent again before anything newer.
+    pub fn lose_connection(&mut self) {
+        self.redis = Redis::Away;
+        self.unanswered_since = None;
+        let mut unsettled: Vec<Batch> = self
+            .failed
+            .drain(..)
+            .chain(self.in_flight.drain(..))
+            .collect();
+        unsettled.sort_by_key(|batch| batch.seq);
+        while let Some(mut batch) = unsettled.pop() {
+            self.prepare_resend(&mut batch);
+            self.waiting.push_front(batch);
+        }
+    }
+
+    fn prepare_resend(&mut self, batch: &mut Batch) {
+        batch.rewind();
+        let metrics: Vec<Option<MetricId>> =
+            batch.unsettled().map(|(_, item)| item.metric()).collect();
+        self.counts.redis.resent += metrics.len() as u64;
+        for metric in metrics.into_iter().flatten() {
+            let entry = self.metrics.entry(metric);
+            self.doubtful += u64::from(entry.mark_doubtful());
+            if entry.begin_sadd() {
+                batch.assert_member(metric);
+            }
+        }
+    }
+
+    /// A connection is made and Redis has let us in.
+    pub fn connect(&mut self) {
+        self.redis = Redis::Ready;
+        self.counts.redis.connections += 1;
+        self.wake_connections();
+    }
+
+    /// Whether commands may be sent.
+    pub fn redis(&self) -> Redis {
+        self.redis
+    }
+
+    /// How long the oldest unanswered command has been unanswered.
+    pub fn unanswered(&self) -> Duration {
+        self.unanswered_since
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    // ---- the end --------------------------------------------------------
+
+    /// Whether every point is settled and every new metric known.
+    pub fn is_settled(&self) -> bool {
+        self.current.is_empty()
+            && self.waiting.is_empty()
+            && self.in_flight.is_empty()
+            && self.failed.is_empty()
+            && self.unknown.is_empty()
+    }
+
+    /// Gives up everything that is not settled, and all that still comes, and
+    /// counts it as lost by the shutdown.
+    pub fn give_up(&mut self) {
+        self.given_up = true;
+        self.lose_connection();
+        self.unknown.clear();
+        let current = std::mem::take(&mut self.current);
+        let next = current.seq + 1;
+        let waiting = std::mem::take(&mut self.waiting);
+        for mut batch in waiting.into_iter().chain([current]) {
+            let unsettled: Vec<usize> = batch.unsettled().map(|(number, _)| number).collect();
+            for number in unsettled {
+                self.drop_item(&batch, number, DropReason::Shutdown);
+            }
+            self.recycle(&mut batch);
+        }
+        self.current.clear(next);
+        self.current_since = None;
+        self.wake_connections();
+    }
+
+    // ---- upkeep ---------------------------------------------------------
+
+    /// A copy of all counts, with what can only be said at this moment.
+    pub fn snapshot(&self) -> Counts {
+        let mut counts = self.counts.clone();
+        counts.metrics_known = self.metrics.len() as u64;
+        counts.metrics_bytes = self.metrics.bytes() as u64;
+        counts.redis.batches_in_flight = self.in_flight.len() as u64;
+        counts.redis.batches_waiting = (self.waiting.len() + self.failed.len()) as u64;
+        counts.redis.unanswered_ms = self.unanswered().as_millis() as u64;
+        counts
+    }
+
+    /// To be called about once a second.
+    pub fn tick(&mut self) {
+        if self.metrics.is_full() && self.swept.elapsed() > SWEEP {
+            self.sweep();
+        }
+    }
+
+    /// Forgets metrics that have been silent for long, but none that a batch
+    /// holds.
+    fn sweep(&mut self) {
+        self.swept = Instant::now();
+        let now_s = self.clock_s();
+        let oldest_unsettled = self.oldest_unsettled();
+        let moved = self.metrics.sweep(|entry| {
+            entry.batch >= oldest_unsettled
+                || entry.is_sadd_under_way()
+                || now_s.saturating_sub(entry.confirmed_s) < FORGET_S
+        });
+        self.unknown = self
+            .unknown
+            .iter()
+            .filter_map(|metric| moved.get(*metric as usize).copied().flatten())
+            .collect();
+        let batches = self
+            .waiting
+            .iter_mut()
+            .chain(&mut self.in_flight)
+            .chain(&mut self.failed);
+        for batch in batches.chain([&mut self.current]) {
+            batch.renumber(&moved);
+        }
+    }
+
+    /// Has `waker` woken when there may be something to flush.
+    pub fn wait_for_batch(&mut self, waker: &Waker) {
+        match &self.link {
+            Some(link) if link.will_wake(waker) => {}
+            _ => self.link = Some(waker.clone()),
+        }
+    }
+
+    /// Wakes the link if there is something to flush, or a linger to time.
+    fn wake_link_if_due(&mut self, linger_runs: bool) {
+        let due = !self.waiting.is_empty() || !linger_runs || self.in_flight.is_empty();
+        if due
+            && self.in_flight.len() < self.in_flight_max
+            && let Some(link) = self.link.take()
+        {
+            link.wake();
+        }
+    }
+
+    fn wake_connections(&mut self) {
+        if !self.connections_waiting.is_empty() && self.has_room() {
+            for waker in self.connections_waiting.drain(..) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Sequence number of the oldest batch that is not settled.
+    fn oldest_unsettled(&self) -> u64 {
+        let oldest = |batches: &VecDeque<Batch>| batches.front().map(|batch| batch.seq);
+        let failed = self.failed.iter().map(|batch| batch.seq).min();
+        [oldest(&self.in_flight), oldest(&self.waiting), failed]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.current.seq)
+    }
+
+    /// The shard's own clock: seconds since its start, and never 0.
+    fn clock_s(&self) -> u32 {
+        self.started.elapsed().as_secs() as u32 + 1
+    }
+}
+
+/// What is the same for all points of one call of [`Pipeline::append`].
+#[derive(Clone, Copy)]
+struct Turn {
+    source: Source,
+    at: Instant,
+    /// Smallest timestamp that is accepted.
+    oldest: i64,
+    now_s: u32,
+}
+
+/// Redis, or what poses as it, has sent what cannot be an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what came from Redis is no answer to what was sent")]
+pub struct Garbage;
+
+fn error_code(error: &[u8]) -> &[u8] {
+    error.split(|&byte| byte == b' ').next().unwrap_or(error)
+}
+
+/// The code as a word for the counters: short, and of harmless characters.
+fn error_word(error: &[u8]) -> &str {
+    match std::str::from_utf8(error_code(error)) {
+        Ok(code)
+            if (1..=32).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase()) =>
+        {
+            code
+        }
+        _ => "other",
+    }
+}

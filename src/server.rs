@@ -1,0 +1,471 @@
+//! The server as a whole: what the binary, the tests and the harness start.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use crossbeam_channel::Receiver;
+use serde::Serialize;
+use socket2::Socket;
+
+use crate::admin;
+use crate::batch::Outcome;
+use crate::budget::Budget;
+use crate::host::{self, HostError, StateError, StateLock};
+use crate::plane::{self, Sender};
+use crate::private_redis::PrivateRedis;
+use crate::redis::{LinkBoard, LinkState};
+use crate::settings::Settings;
+use crate::shard::{self, Common, Loads, Message, OwnedPoint};
+use crate::stats::{Counts, Source};
+use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
+
+/// Messages that wait in a shard's inbox, at most.
+const INBOX_MESSAGES: usize = 4096;
+/// Longest wait for a shard's counts; it answers between two turns.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest that the listeners are given to hand over what is queued.
+const STOP_ACCEPTING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest that the private Redis is given to write what it holds.
+const PRIVATE_REDIS_TIMEOUT: Duration = Duration::from_secs(20);
+/// Redis that has not answered for this long is not settling.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(
+        "{key}: cannot listen on {address}: {error}; stop what listens there, or set {key} to another address (port 0 takes a free one)"
+    )]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The state directory cannot be used, or another server uses it.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The host lacks what the data plane needs.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The private Redis could not be started.
+    #[error("the private Redis could not be started: {0}")]
+    Redis(Box<dyn std::error::Error + Send + Sync>),
+    /// A thread could not be started.
+    #[error("{what} could not be started: {error}")]
+    Thread {
+        /// Which.
+        what: String,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+impl StartError {
+    /// The exit code that says so: 2 for what the configuration can mend, 1 for
+    /// the host.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Listen { .. } | Self::State(_) => 2,
+            Self::Host(_) | Self::Redis(_) | Self::Thread { .. } => 1,
+        }
+    }
+}
+
+/// Where a server listens, and its Redis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// Carbon-relay's pickle stream.
+    pub pickle: Vec<SocketAddr>,
+    /// The page for operators.
+    pub admin: Option<SocketAddr>,
+    /// Redis, without secrets.
+    pub redis: String,
+}
+
+/// What a drain has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Points that were received.
+    pub received: u64,
+    /// Points that are in Redis.
+    pub stored: u64,
+    /// Points that were received and could not be stored in time.
+    pub lost: u64,
+}
+
+impl fmt::Display for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            received,
+            stored,
+            lost,
+        } = self;
+        write!(
+            f,
+            "received {received}, stored {stored}, dropped by shutdown {lost}"
+        )
+    }
+}
+
+/// What other threads may ask of a running server.
+pub struct Handle {
+    started: Instant,
+    draining: AtomicBool,
+    addresses: Addresses,
+    common: Arc<Common>,
+}
+
+/// A running server. Dropping it drains it.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// let settings = skyring::Settings::load(None, &["redis.url=\"unix:/run/redis.sock\"".into()])?;
+/// let server = skyring::Server::start(settings)?;
+/// if server.wait_ready(Duration::from_secs(10)) {
+///     println!("listening on {:?}", server.addresses().pickle);
+/// }
+/// println!("{}", server.drain());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    handle: Arc<Handle>,
+    shards: Vec<JoinHandle<Counts>>,
+    admin: Option<admin::Admin>,
+    private_redis: Option<PrivateRedis>,
+    _lock: StateLock,
+}
+
+impl Server {
+    /// Starts everything that the settings turn on. Returns when it listens;
+    /// Redis may still be away: see [`Server::wait_ready`].
+    ///
+    /// # Errors
+    ///
+    /// When the host, the state directory or an address does not allow it.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        host::require(&settings)?;
+        host::raise_file_limit();
+        let lock = StateLock::acquire(&settings.state_dir)?;
+        let cpus = host::placement(&settings);
+        let mut bound = Vec::new();
+        for address in &settings.horizon.pickle {
+            bound.push(bind(
+                Source::Pickle,
+                "horizon.pickle",
+                *address,
+                cpus.len(),
+            )?);
+        }
+        let admin_socket = match settings.admin.listen {
+            Some(address) => Some(admin::bind(address).map_err(|error| StartError::Listen {
+                key: "admin.listen",
+                address,
+                error,
+            })?),
+            None => None,
+        };
+        let private_redis = if settings.redis_is_private() {
+            let redis = PrivateRedis::start(&settings.state_dir);
+            Some(redis.map_err(|error| StartError::Redis(error.into()))?)
+        } else {
+            None
+        };
+        let url = settings.redis_url();
+        let addresses = Addresses {
+            pickle: bound.iter().map(|listener| listener.address).collect(),
+            admin: admin_socket
+                .as_ref()
+                .and_then(|socket| socket.local_addr().ok()),
+            redis: url.to_string(),
+        };
+        let (senders, inboxes): (Vec<_>, Vec<_>) =
+            cpus.iter().map(|_| plane::inbox(INBOX_MESSAGES)).unzip();
+        let horizon = &settings.horizon;
+        let budget = Budget::new(horizon.buffer_bytes_max, horizon.frame_bytes_max);
+        let common = Arc::new(Common {
+            budget: Arc::new(budget),
+            board: Arc::new(LinkBoard::new(cpus.len())),
+            loads: Loads::new(cpus.len()),
+            inboxes: senders,
+            settings,
+        });
+        let mut shards = Vec::new();
+        for (index, (cpu, inbox)) in cpus.iter().zip(inboxes).enumerate() {
+            let listeners = bound
+                .iter_mut()
+                .filter_map(|listener| Some((listener.source, listener.sockets.pop()?)))
+                .collect();
+            let (common, url) = (common.clone(), url.clone());
+            let body = move || shard::run(index, common, url, inbox, listeners);
+            let name = format!("skyring-shard-{index}");
+            let thread = plane::launch(name, *cpu, body).map_err(|error| StartError::Thread {
+                what: format!("shard {index} on CPU {cpu}"),
+                error,
+            })?;
+            shards.push(thread);
+        }
+        let handle = Arc::new(Handle {
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+            addresses,
+            common,
+        });
+        let admin = match admin_socket {
+            Some(socket) => {
+                let admin = admin::Admin::start(socket, handle.clone());
+                let what = "the page for operators".to_owned();
+                Some(admin.map_err(|error| StartError::Thread { what, error })?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            handle,
+            shards,
+            admin,
+            private_redis,
+            _lock: lock,
+        })
+    }
+
+    /// Waits until Redis has answered every shard; false if `timeout` is over
+    /// first.
+    pub fn wait_ready(&self, timeout: Duration) -> bool {
+        self.handle.wait_ready(timeout)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        self.handle.addresses()
+    }
+
+    /// What other threads may use while this one drains the server.
+    pub fn handle(&self) -> Arc<Handle> {
+        self.handle.clone()
+    }
+
+    /// What it counts, at this moment.
+    pub fn status(&self) -> Status {
+        self.handle.status()
+    }
+
+    /// Hands points over as a listener would, but bounded in age by
+    /// `redis.full_duration_s` only. What becomes of them can be received in the
+    /// end.
+    pub fn submit(&self, points: Vec<OwnedPoint>) -> Receiver<Outcome> {
+        self.handle.submit(points)
+    }
+
+    /// Ends the server: accepts nothing more, reads what was sent, settles it,
+    /// within `drain_s`; what is left then is counted as lost.
+    pub fn drain(mut self) -> Drained {
+        self.end()
+    }
+
+    fn end(&mut self) -> Drained {
+        let common = &self.handle.common;
+        let deadline = Instant::now() + Duration::from_secs(common.settings.drain_s.into());
+        self.handle.draining.store(true, Ordering::Relaxed);
+        let answers = ask(&common.inboxes, Message::StopAccepting);
+        for answer in answers {
+            let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
+        }
+        for inbox in &common.inboxes {
+            let _ = inbox.send(Message::Drain(deadline));
+        }
+        let mut counts = Counts::new();
+        for shard in self.shards.drain(..) {
+            if let Ok(last) = shard.join() {
+                counts += &last;
+            }
+        }
+        drop(self.admin.take());
+        if let Some(redis) = self.private_redis.take() {
+            redis.stop(PRIVATE_REDIS_TIMEOUT);
+        }
+        let reason = crate::stats::DropReason::Shutdown as usize;
+        let sum =
+            |count: fn(&crate::stats::SourceCounts) -> u64| counts.sources.iter().map(count).sum();
+        Drained {
+            received: sum(|source| source.received),
+            stored: sum(|source| source.stored),
+            lost: counts
+                .sources
+                .iter()
+                .map(|source| source.dropped[reason])
+                .sum(),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.shards.is_empty() {
+            self.end();
+        }
+    }
+}
+
+impl Handle {
+    /// As [`Server::wait_ready`].
+    pub fn wait_ready(&self, timeout: Duration) -> bool {
+        self.common.board.wait_ready(timeout)
+    }
+
+    /// As [`Server::addresses`].
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What the server counts, at this moment: the sum of what each shard counts
+    /// between two of its turns.
+    pub fn status(&self) -> Status {
+        let mut counts = Counts::new();
+        for answer in ask(&self.common.inboxes, Message::Count) {
+            if let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) {
+                counts += &shard;
+            }
+        }
+        let states = self.common.board.states();
+        let (state, reason) = self.judge(&states, &counts);
+        let draining = self.draining.load(Ordering::Relaxed);
+        let redis = &counts.redis;
+        let listeners: BTreeMap<_, _> = status::sources(&counts)
+            .map(|(source, counts)| {
+                (
+                    source.as_str(),
+                    ListenerStatus::new(counts, self.addresses_of(source)),
+                )
+            })
+            .collect();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: self.started.elapsed().as_secs(),
+            ready: reason.is_empty(),
+            reason,
+            draining,
+            listeners,
+            latency_us: LatencyStatus::new(&counts),
+            redis: RedisStatus {
+                connected: !states
+                    .iter()
+                    .any(|state| matches!(state, LinkState::Away(_))),
+                url: self.addresses.redis.clone(),
+                state,
+                batches: redis.batches,
+                in_flight_batches: redis.batches_in_flight,
+                waiting_batches: redis.batches_waiting,
+                appends: redis.appends,
+                members_asserted: redis.members_asserted,
+                resent: redis.resent,
+                connections: redis.connections,
+                errors: status::words(&redis.errors),
+                unanswered_ms: redis.unanswered_ms,
+            },
+            metrics_known: counts.metrics_known,
+            metrics_bytes: counts.metrics_bytes,
+            metrics_not_kept: counts.metrics_not_kept,
+            buffer_bytes: self.common.budget.used(),
+        }
+    }
+
+    /// As [`Server::submit`].
+    pub fn submit(&self, points: Vec<OwnedPoint>) -> Receiver<Outcome> {
+        let (reply, outcome) = crossbeam_channel::bounded(1);
+        // A shard that has ended drops the reply, which the receiver sees.
+        if let Some(inbox) = self.common.inboxes.first() {
+            let _ = inbox.send(Message::Points(points, reply));
+        }
+        outcome
+    }
+
+    /// The state of Redis in a word, and why the server is not ready, if so.
+    fn judge(&self, states: &[LinkState], counts: &Counts) -> (&'static str, String) {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let first = states.iter().find(|state| **state != LinkState::Ready);
+        let silent = Duration::from_millis(counts.redis.unanswered_ms);
+        let (state, reason) = match first {
+            Some(LinkState::Away(error)) => ("away", format!("redis is not reachable: {error}")),
+            Some(LinkState::Refusing(code)) => {
+                ("refusing", format!("redis refuses commands: {code}"))
+            }
+            _ if silent > SILENT => (
+                "silent",
+                format!("redis has not answered for {} s", silent.as_secs()),
+            ),
+            _ => ("ready", String::new()),
+        };
+        if draining {
+            (state, "draining".to_owned())
+        } else {
+            (state, reason)
+        }
+    }
+
+    fn addresses_of(&self, source: Source) -> Vec<String> {
+        match source {
+            Source::Pickle => self
+                .addresses
+                .pickle
+                .iter()
+                .map(SocketAddr::to_string)
+                .collect(),
+            Source::Direct => Vec::new(),
+        }
+    }
+}
+
+/// Sends every shard a message that asks for an answer.
+fn ask<T>(
+    inboxes: &[Sender<Message>],
+    question: fn(crossbeam_channel::Sender<T>) -> Message,
+) -> Vec<Receiver<T>> {
+    inboxes
+        .iter()
+        .map(|inbox| {
+            let (reply, answer) = crossbeam_channel::bounded(1);
+            // A shard that has ended drops the reply, which the receiver sees.
+            let _ = inbox.send(question(reply));
+            answer
+        })
+        .collect()
+}
+
+/// One address, with a listening socket for each shard.
+struct Bound {
+    source: Source,
+    address: SocketAddr,
+    sockets: Vec<Socket>,
+}
+
+/// Binds an address once for each shard. It is first probed without sharing, so
+/// that two servers do not share a port unseen.
+fn bind(
+    source: Source,
+    key: &'static str,
+    address: SocketAddr,
+    shards: usize,
+) -> Result<Bound, StartError> {
+    let listen_error = |error| StartError::Listen {
+        key,
+        address,
+        error,
+    };
+    let address = host::probe_port(address).map_err(listen_error)?;
+    let sockets: io::Result<Vec<Socket>> =
+        (0..shards).map(|_| plane::bind_listener(address)).collect();
+    Ok(Bound {
+        source,
+        address,
+        sockets: sockets.map_err(listen_error)?,
+    })
+}

@@ -1,0 +1,430 @@
+//! Settings: one table, from which come the typed structures, the defaults and
+//! ranges, the TOML reader, and the commented TOML that `skyring config` prints.
+//!
+//! To add a setting, add one entry to the table below: its comment, name, type
+//! and default, and for a number its range and unit. A rule that binds several
+//! settings to each other goes to `settings/relations.rs`.
+
+mod fault;
+mod load;
+mod redis_url;
+mod relations;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use fault::{Fault, Place, SettingsError};
+pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
+pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
+pub use value::{LogFormat, LogLevel, PasswordFile};
+
+use value::{Bad, Limits, Span, Value};
+
+/// The configuration file that is read when none is named and it exists.
+pub const DEFAULT_FILE: &str = "/etc/skyring/skyring.toml";
+
+/// One setting as the table describes it.
+pub struct Entry {
+    /// Table of the TOML file, empty for the top level.
+    pub section: &'static str,
+    /// Name within the section.
+    pub name: &'static str,
+    /// The comment, one line each, with the blank that follows `///`.
+    pub doc: &'static [&'static str],
+    limits: Limits,
+    /// Whether the value may be given bare, without quotes, on the command line.
+    bare: bool,
+    /// Whether the value must not be repeated in an error.
+    secret: bool,
+    expected: fn(Limits) -> String,
+    set: fn(&mut Settings, Span<'_>, Limits) -> Result<(), Bad>,
+    show: fn(&Settings) -> String,
+}
+
+impl Entry {
+    /// `section.name`, or the name alone at the top level.
+    pub fn key(&self) -> String {
+        match self.section {
+            "" => self.name.to_owned(),
+            section => format!("{section}.{}", self.name),
+        }
+    }
+}
+
+macro_rules! limits {
+    () => {
+        Limits::NONE
+    };
+    ($range:expr, $unit:literal) => {
+        Limits::new($range, $unit)
+    };
+}
+
+macro_rules! entry {
+    ($section:expr, [$($field:ident).+], $name:ident, $type:ty, $limits:expr, [$($doc:literal)+]) => {
+        Entry {
+            section: $section,
+            name: stringify!($name),
+            doc: &[$($doc),+],
+            limits: $limits,
+            bare: <$type as Value>::BARE,
+            secret: <$type as Value>::SECRET,
+            expected: <$type as Value>::expected,
+            set: |settings, value, limits| {
+                settings.$($field).+ = Value::parse(value, limits)?;
+                Ok(())
+            },
+            show: |settings| Value::show(&settings.$($field).+),
+        }
+    };
+}
+
+macro_rules! table {
+    (
+        $(#[doc = $root_doc:literal])+
+        $root:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $name:ident: $type:ty = $default:expr $(, $range:expr, $unit:literal)?;
+            )+
+        }
+        $(
+            $(#[doc = $section_doc:literal])+
+            [$section:ident] $struct:ident {
+                $(
+                    $(#[doc = $s_doc:literal])+
+                    $s_name:ident: $s_type:ty = $s_default:expr
+                        $(, $s_range:expr, $s_unit:literal)?;
+                )+
+            }
+        )+
+    ) => {
+        $(#[doc = $root_doc])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $root {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+            $($(#[doc = $section_doc])+ pub $section: $struct,)+
+        }
+
+        impl Default for $root {
+            fn default() -> Self {
+                Self { $($name: $default,)+ $($section: $struct::default(),)+ }
+            }
+        }
+
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $struct {
+                $($(#[doc = $s_doc])+ pub $s_name: $s_type,)+
+            }
+
+            impl Default for $struct {
+                fn default() -> Self {
+                    Self { $($s_name: $s_default,)+ }
+                }
+            }
+        )+
+
+        /// Every setting, in the order in which they are printed.
+        pub static ENTRIES: &[Entry] = &[
+            $(entry!("", [$name], $name, $type, limits!($($range, $unit)?), [$($doc)+]),)+
+            $($(
+                entry!(
+                    stringify!($section), [$section.$s_name], $s_name, $s_type,
+                    limits!($($s_range, $s_unit)?), [$($s_doc)+]
+                ),
+            )+)+
+        ];
+
+        /// The sections of the TOML file, each with its comment.
+        pub static SECTIONS: &[(&str, &[&str])] =
+            &[$((stringify!($section), &[$($section_doc),+]),)+];
+    };
+}
+
+table! {
+    /// Everything that can be configured.
+    Settings {
+        /// Data-plane shards, each a thread pinned to one CPU; 0 = chosen from the
+        /// CPUs this process may use.
+        shards: u32 = 0, 0..=1024, "shards";
+        /// CPUs to pin the shards to, one for each; empty = chosen.
+        cpus: Vec<usize> = Vec::new(), 0..=1023, "";
+        /// Directory of the lock and of the private Redis. The default is
+        /// /var/lib/skyring where that can be written, else skyring under the
+        /// user's state directory.
+        state_dir: PathBuf = crate::host::default_state_dir();
+        /// Longest time that the end of the server may take to settle what it has
+        /// received; what is left after it is counted as dropped.
+        drain_s: u32 = 20, 0..=3600, "seconds";
+        /// File to hold the process number while the server runs; empty = none.
+        pid_file: Option<PathBuf> = None;
+    }
+
+    /// The Redis that Skyline reads.
+    [redis] RedisSettings {
+        /// `unix:/path`, or `redis://[:password@]host[:port][/db]`; empty = a private
+        /// redis-server under state_dir, started and ended with this server.
+        url: Option<RedisUrl> = None;
+        /// File whose contents are the password; it wins over one in the URL.
+        password_file: Option<PasswordFile> = None;
+        /// Skyline's FULL_NAMESPACE, put before each metric's name.
+        namespace: String = "metrics.".to_owned(), 1..=256, "bytes";
+        /// Skyline's FULL_DURATION: how long Redis keeps a point. Older points are
+        /// dropped.
+        full_duration_s: u32 = 86_400, 60..=315_360_000, "seconds";
+        /// Points that one batch holds before it is full.
+        batch_points_max: u32 = 2048, 16..=65_536, "points";
+        /// Batches of one shard that Redis has not yet answered; behind them reading
+        /// stops.
+        in_flight_max: u32 = 8, 1..=64, "batches";
+    }
+
+    /// The listeners, and the bounds of what they take in.
+    [horizon] HorizonSettings {
+        /// Addresses for carbon-relay's pickle stream; port 0 = any free port,
+        /// [] = off.
+        pickle: Vec<SocketAddr> = vec![value::local(2024)];
+        /// Points older than this when they arrive are dropped.
+        max_resolution_s: u32 = 1000, 1..=315_360_000, "seconds";
+        /// Longest frame; the connection that announces a longer one is closed.
+        frame_bytes_max: usize = 64 << 20, 1024..=1 << 30, "bytes";
+        /// Longest name of a metric; points with a longer one are dropped.
+        name_bytes_max: usize = 4096, 16..=65_535, "bytes";
+        /// Connections at a time; further ones are closed at once.
+        connections_max: u32 = 10_000, 1..=1_000_000, "connections";
+        /// What all connections' buffers and all unsettled batches together may hold;
+        /// behind it reading stops.
+        buffer_bytes_max: usize = 256 << 20, 1 << 20..=1 << 40, "bytes";
+        /// Longest wait of a point for company in its batch.
+        linger_us: u32 = 500, 0..=1_000_000, "microseconds";
+        /// Metrics that one shard remembers; behind them points take a slower path,
+        /// they are never dropped.
+        metrics_max: usize = 4_000_000, 16..=1_000_000_000, "metrics";
+        /// A partial frame that has not grown for this long is given up with its
+        /// connection.
+        frame_stall_s: u32 = 60, 1..=3600, "seconds";
+    }
+
+    /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.
+    [admin] AdminSettings {
+        /// Address of the page; port 0 = any free port, "" = off.
+        listen: Option<SocketAddr> = Some(value::local(2080));
+    }
+
+    /// Logs, which go to standard error.
+    [log] LogSettings {
+        /// The least important level that is written.
+        level: LogLevel = LogLevel::Info;
+        /// How a line is written.
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+impl Settings {
+    /// Reads `file` if one is given, then applies each `section.key=value` of
+    /// `sets` in order, so that the last one wins. What neither names has its
+    /// default. A value in `sets` is TOML, or a bare string where a string is
+    /// expected.
+    ///
+    /// # Errors
+    ///
+    /// Every fault that was found, not only the first.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, SettingsError> {
+        load::load(file, sets)
+    }
+
+    /// All settings as TOML with their comments, secrets masked.
+    pub fn to_toml(&self) -> String {
+        let default = Self::default();
+        let mut out = String::new();
+        let mut section = "";
+        for entry in ENTRIES {
+            if entry.section != section {
+                section = entry.section;
+                out.push('\n');
+                let about = SECTIONS.iter().find(|(name, _)| *name == section);
+                push_comment(&mut out, about.map_or(&[][..], |(_, doc)| doc));
+                out.push_str(&format!("[{section}]\n"));
+            }
+            push_comment(&mut out, entry.doc);
+            push_comment(
+                &mut out,
+                &[&format!(" Default: {}", entry.default_text(&default))],
+            );
+            out.push_str(&format!("{} = {}\n", entry.name, (entry.show)(self)));
+        }
+        out
+    }
+
+    /// Where Redis is, with the password of `redis.password_file` put in; the
+    /// private Redis's socket when no URL is set.
+    pub fn redis_url(&self) -> RedisUrl {
+        let mut url = match &self.redis.url {
+            Some(url) => url.clone(),
+            None => RedisUrl::unix(crate::private_redis::socket_path(&self.state_dir)),
+        };
+        if self.redis.url.is_some()
+            && let Some(file) = &self.redis.password_file
+        {
+            url.password = Some(file.password().to_owned());
+        }
+        url
+    }
+
+    /// Whether the server starts a Redis of its own.
+    pub fn redis_is_private(&self) -> bool {
+        self.redis.url.is_none()
+    }
+
+    /// Every TCP address that is to be listened on, with the key that names it.
+    pub fn tcp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
+        let pickle = self
+            .horizon
+            .pickle
+            .iter()
+            .map(|addr| ("horizon.pickle", *addr));
+        let admin = self.admin.listen.iter().map(|addr| ("admin.listen", *addr));
+        pickle.chain(admin).collect()
+    }
+}
+
+impl Entry {
+    fn default_text(&self, default: &Settings) -> String {
+        let text = (self.show)(default);
+        match self.limits.range_text() {
+            Some(range) => format!("{text}; {range}."),
+            None => format!("{text}."),
+        }
+    }
+}
+
+fn push_comment(out: &mut String, lines: &[&str]) {
+    for line in lines {
+        out.push('#');
+        out.push_str(line);
+        out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    // A key that stood twice in the table could be set in one place only.
+    #[test]
+    fn keys_are_unique_and_sections_known() {
+        let keys: BTreeSet<String> = ENTRIES.iter().map(Entry::key).collect();
+        assert_eq!(keys.len(), ENTRIES.len());
+        for entry in ENTRIES {
+            let known = SECTIONS.iter().any(|(name, _)| *name == entry.section);
+            assert!(known || entry.section.is_empty(), "{}", entry.key());
+        }
+    }
+
+    // The printed text must be read back by the reader, which checks types, ranges
+    // and relations: so this also shows that each default lies in its range.
+    #[test]
+    fn the_default_prints_and_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("skyring.toml");
+        let text = Settings::default().to_toml();
+        std::fs::write(&file, &text).unwrap();
+        assert_eq!(
+            Settings::load(Some(&file), &[]).unwrap(),
+            Settings::default(),
+            "{text}"
+        );
+    }
+
+    // A bound that the type of its field cannot hold would be a lie in the manual.
+    #[test]
+    fn both_ends_of_each_range_fit_the_type() {
+        for entry in ENTRIES {
+            let Some((min, max)) = entry.limits.number_range() else {
+                continue;
+            };
+            assert!(min <= max, "{}", entry.key());
+            for number in [min, max] {
+                let found = set_one(entry, &number.to_string());
+                let found = found.or_else(|_| set_one(entry, &format!("[{number}]")));
+                let text =
+                    found.or_else(|_| set_one(entry, &format!("'{}'", "a".repeat(max as usize))));
+                assert!(text.is_ok(), "{} = {number}", entry.key());
+            }
+        }
+    }
+
+    fn set_one(entry: &Entry, text: &str) -> Result<(), Bad> {
+        let value = toml::de::DeValue::parse(text).unwrap();
+        (entry.set)(&mut Settings::default(), &value, entry.limits)
+    }
+
+    #[test]
+    fn every_setting_has_a_comment_that_is_a_sentence() {
+        for entry in ENTRIES {
+            let doc = entry.doc.concat();
+            assert!(
+                doc.starts_with(' ') && doc.ends_with('.'),
+                "{}: {doc:?}",
+                entry.key()
+            );
+        }
+    }
+
+    #[test]
+    fn a_setting_stands_under_its_section_with_comment_default_and_range() {
+        let text = Settings::default().to_toml();
+        let (_, horizon) = text.split_once("[horizon]\n").unwrap();
+        assert!(
+            horizon.contains(
+                "# Longest wait of a point for company in its batch.\n\
+                 # Default: 500; 0 to 1000000 microseconds.\n\
+                 linger_us = 500\n"
+            ),
+            "{horizon}"
+        );
+    }
+
+    // A secret that `config` printed would end in tickets and chats.
+    #[test]
+    fn secrets_are_masked_in_print_and_debug() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        std::fs::write(&file, "from-the-file\n").unwrap();
+        let sets = [
+            "redis.url=redis://me:hunter2@example.org:6380/3".to_owned(),
+            format!("redis.password_file={}", file.display()),
+        ];
+        let settings = Settings::load(None, &sets).unwrap();
+        for text in [
+            settings.to_toml(),
+            format!("{settings:?}"),
+            settings.redis_url().display(),
+        ] {
+            assert!(
+                !text.contains("hunter2") && !text.contains("from-the-file"),
+                "{text}"
+            );
+        }
+        assert!(
+            settings
+                .to_toml()
+                .contains("url = \"redis://me:***@example.org:6380/3\"\n")
+        );
+        assert_eq!(
+            settings.redis_url().password.as_deref(),
+            Some("from-the-file")
+        );
+    }
+
+    #[test]
+    fn without_a_url_redis_is_the_private_socket() {
+        let settings = Settings::load(None, &["state_dir=/run/x".to_owned()]).unwrap();
+        assert!(settings.redis_is_private());
+        assert_eq!(settings.redis_url().display(), "unix:/run/x/redis.sock");
+    }
+}

@@ -1,0 +1,217 @@
+//! Rules that bind several settings to each other or to this host's CPUs.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::load::Loader;
+
+/// Refuses what does not fit together; each refusal names the keys it is about.
+pub(super) fn check(loader: &mut Loader) {
+    sizes(loader);
+    cpus(loader);
+    addresses(loader);
+    redis(loader);
+}
+
+fn sizes(loader: &mut Loader) {
+    let horizon = loader.settings.horizon.clone();
+    if horizon.buffer_bytes_max < 2 * horizon.frame_bytes_max {
+        let message = format!(
+            "horizon.buffer_bytes_max ({}) must be at least twice horizon.frame_bytes_max ({})",
+            horizon.buffer_bytes_max, horizon.frame_bytes_max
+        );
+        loader.refuse(
+            &["horizon.buffer_bytes_max", "horizon.frame_bytes_max"],
+            message,
+        );
+    }
+    if horizon.name_bytes_max > horizon.frame_bytes_max {
+        let message = format!(
+            "horizon.name_bytes_max ({}) must be at most horizon.frame_bytes_max ({})",
+            horizon.name_bytes_max, horizon.frame_bytes_max
+        );
+        loader.refuse(
+            &["horizon.name_bytes_max", "horizon.frame_bytes_max"],
+            message,
+        );
+    }
+}
+
+fn cpus(loader: &mut Loader) {
+    let cpus = loader.settings.cpus.clone();
+    let shards = loader.settings.shards as usize;
+    if cpus.is_empty() {
+        return;
+    }
+    if cpus.iter().collect::<BTreeSet<_>>().len() < cpus.len() {
+        let message = format!("expected each CPU once, found {cpus:?}");
+        return loader.refuse(&["cpus"], message);
+    }
+    let allowed = crate::host::allowed_cpus();
+    if let Some(cpu) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        let message = format!("CPU {cpu} is none that this process may use, which are {allowed:?}");
+        return loader.refuse(&["cpus"], message);
+    }
+    if shards != 0 && shards != cpus.len() {
+        let message = format!(
+            "{} CPUs are named for {shards} shards: name as many, or set shards to 0",
+            cpus.len()
+        );
+        loader.refuse(&["cpus", "shards"], message);
+    }
+}
+
+fn addresses(loader: &mut Loader) {
+    let listens = loader.settings.tcp_listens();
+    for (index, (key, addr)) in listens.iter().enumerate() {
+        let before = listens[..index]
+            .iter()
+            .find(|(_, other)| overlap(*addr, *other));
+        if let Some((other_key, other)) = before {
+            let message = format!("{key} {addr} clashes with {other_key} {other}");
+            return loader.refuse(&[key, other_key], message);
+        }
+    }
+}
+
+/// Whether two addresses cannot both be listened on. `[::]` takes IPv4 in as well.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: SocketAddr, b: SocketAddr| {
+        a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()) || a.ip() == b.ip()
+    };
+    a.port() != 0 && a.port() == b.port() && (covers(a, b) || covers(b, a))
+}
+
+fn redis(loader: &mut Loader) {
+    let redis = &loader.settings.redis;
+    let Some(url) = &redis.url else {
+        if redis.password_file.is_some() {
+            let message = "a password without redis.url: the private Redis has none".to_owned();
+            loader.refuse(&["redis.password_file", "redis.url"], message);
+        }
+        return;
+    };
+    if url.user.is_some() && url.password.is_none() && redis.password_file.is_none() {
+        let message = "a user without a password: set redis.password_file".to_owned();
+        loader.refuse(&["redis.url", "redis.password_file"], message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+
+    fn error(sets: &[&str]) -> String {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Settings::load(None, &sets).map_or_else(|error| error.to_string(), |_| "none".to_owned())
+    }
+
+    // Frames share the buffer, and one full frame's room is always kept: a buffer
+    // too small for both would stop every connection for good.
+    #[test]
+    fn a_buffer_smaller_than_two_frames_is_refused() {
+        assert_eq!(
+            error(&[
+                "horizon.buffer_bytes_max=2097151",
+                "horizon.frame_bytes_max=1048576"
+            ]),
+            "--set horizon.buffer_bytes_max: horizon.buffer_bytes_max (2097151) must be at least \
+             twice horizon.frame_bytes_max (1048576)"
+        );
+        assert_eq!(
+            error(&["horizon.frame_bytes_max=1073741824"]),
+            "--set horizon.frame_bytes_max: horizon.buffer_bytes_max (268435456) must be at \
+             least twice horizon.frame_bytes_max (1073741824)"
+        );
+        let fits = [
+            "horizon.buffer_bytes_max=2097152",
+            "horizon.frame_bytes_max=1048576",
+        ];
+        assert_eq!(error(&fits), "none");
+    }
+
+    #[test]
+    fn a_name_longer_than_a_frame_is_refused() {
+        let error = error(&[
+            "horizon.frame_bytes_max=1024",
+            "horizon.name_bytes_max=1025",
+        ]);
+        assert!(
+            error.starts_with("--set horizon.name_bytes_max: "),
+            "{error}"
+        );
+    }
+
+    // The value of a key at fault is its default, about which nobody asked.
+    #[test]
+    fn a_key_already_at_fault_is_not_judged_again() {
+        let error = error(&[
+            "horizon.frame_bytes_max=x",
+            "horizon.buffer_bytes_max=1048576",
+        ]);
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn cpus_must_be_allowed_unique_and_as_many_as_shards() {
+        let cpu = crate::host::allowed_cpus()[0];
+        assert_eq!(error(&[&format!("cpus=[{cpu}]")]), "none");
+        assert_eq!(error(&[&format!("cpus=[{cpu}]"), "shards=1"]), "none");
+        assert_eq!(
+            error(&[&format!("cpus=[{cpu}]"), "shards=2"]),
+            "--set cpus: 1 CPUs are named for 2 shards: name as many, or set shards to 0"
+        );
+        let twice = error(&[&format!("cpus=[{cpu},{cpu}]")]);
+        assert!(
+            twice.starts_with("--set cpus: expected each CPU once"),
+            "{twice}"
+        );
+        let foreign = error(&["cpus=[1023]"]);
+        assert!(
+            foreign.starts_with("--set cpus: CPU 1023 is none that this"),
+            "{foreign}"
+        );
+    }
+
+    #[test]
+    fn addresses_that_clash_are_refused_and_any_port_clashes_with_none() {
+        assert_eq!(
+            error(&["horizon.pickle=['127.0.0.1:2080']"]),
+            "--set horizon.pickle: admin.listen 127.0.0.1:2080 clashes with horizon.pickle \
+             127.0.0.1:2080"
+        );
+        let wildcard = error(&["horizon.pickle=['0.0.0.0:1', '10.0.0.1:1']"]);
+        assert!(
+            wildcard.contains("10.0.0.1:1 clashes with horizon.pickle 0.0.0.0:1"),
+            "{wildcard}"
+        );
+        let both = error(&["horizon.pickle=['127.0.0.1:1', '[::]:1']"]);
+        assert!(
+            both.contains("[::]:1 clashes with horizon.pickle 127.0.0.1:1"),
+            "{both}"
+        );
+        assert_eq!(
+            error(&["horizon.pickle=['127.0.0.1:1', '[::1]:1']"]),
+            "none"
+        );
+        assert_eq!(
+            error(&["horizon.pickle=['127.0.0.1:0', '127.0.0.1:0', '[::]:1']"]),
+            "none"
+        );
+    }
+
+    #[test]
+    fn a_user_needs_a_password_and_a_password_a_url() {
+        let user = error(&["redis.url=redis://me@host"]);
+        assert_eq!(
+            user,
+            "--set redis.url: a user without a password: set redis.password_file"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        std::fs::write(&file, "x").unwrap();
+        let file = format!("redis.password_file={}", file.display());
+        assert_eq!(error(&["redis.url=redis://me@host", &file]), "none");
+        assert!(error(&[&file]).starts_with("--set redis.password_file: "));
+    }
+}

@@ -1,0 +1,478 @@
+//! A shard: one executor with everything that it owns, and the tasks that run
+//! on it.
+//!
+//! ```text
+//! acceptors ──▸ the least busy shard's inbox ──▸ connections ──▸ pipeline ◂──▸ link ◂──▸ Redis
+//! ```
+//!
+//! The shard's end, in order: acceptors take what is queued and close; each
+//! connection is told that nothing more will be sent to it, and is then read
+//! until it would block; what was read is settled; when the time is over, what
+//! is left is counted as lost.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender as Reply;
+use socket2::Socket;
+
+use crate::admit;
+use crate::batch::{Completion, Outcome};
+use crate::budget::Budget;
+use crate::connection::{self, Buffers, LOG_PERIOD, Slot};
+use crate::logging::Throttle;
+use crate::pipeline::{Arrival, Pipeline};
+use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
+use crate::point::{Number, Point};
+use crate::redis::{self, LinkBoard};
+use crate::settings::{RedisUrl, Settings};
+use crate::stats::{Counts, Source};
+use crate::wire::pickle::{self, Decoder};
+
+/// Bytes read at once. Small enough to stay in the second-level cache with what
+/// becomes of them.
+const SCRATCH_BYTES: usize = 256 << 10;
+/// The pace of upkeep; an idle shard wakes no faster.
+const TICK: Duration = Duration::from_secs(1);
+/// How long relays are given, at the end, to see that nothing more is taken.
+const CLOSING: Duration = Duration::from_millis(200);
+/// Wait after an accept that failed, mostly for want of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// Work that a new connection is presumed to bring until the next tick tells.
+const PRESUMED_WORK_US: u64 = 20_000;
+
+/// What other threads, and other shards, may tell a shard.
+pub enum Message {
+    /// A connection to serve.
+    Serve(Source, Accepted),
+    /// Points from inside the process.
+    Points(Vec<OwnedPoint>, Reply<Outcome>),
+    /// Send a copy of all counts.
+    Count(Reply<Counts>),
+    /// Accept nothing more; answer when what was queued has been handed over.
+    StopAccepting(Reply<()>),
+    /// Read what is there, settle it, and end by this time.
+    Drain(Instant),
+}
+
+/// A point that does not borrow its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedPoint {
+    /// The metric's name.
+    pub name: String,
+    /// Seconds since 1970.
+    pub timestamp: Number,
+    /// The value.
+    pub value: Number,
+}
+
+/// How much each shard has to do, read by all of them.
+#[derive(Debug)]
+pub struct Loads {
+    shards: Vec<Load>,
+    connections: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    connections: AtomicUsize,
+    /// Microseconds of work in the last tick, and what new connections are
+    /// presumed to add.
+    work_us: AtomicU64,
+}
+
+impl Loads {
+    /// For this many shards.
+    pub fn new(shards: usize) -> Self {
+        let loads = std::iter::repeat_with(Load::default).take(shards).collect();
+        Self {
+            shards: loads,
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    /// Connections of all shards.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more connection for the shard with the least work, and
+    /// returns that shard; `None` if there are `connections_max` already.
+    fn assign(&self, connections_max: u32) -> Option<usize> {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        if before >= connections_max as usize {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let busy = |load: &Load| {
+            (
+                load.work_us.load(Ordering::Relaxed),
+                load.connections.load(Ordering::Relaxed),
+            )
+        };
+        let (index, load) = self
+            .shards
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, load)| busy(load))?;
+        load.connections.fetch_add(1, Ordering::Relaxed);
+        load.work_us.fetch_add(PRESUMED_WORK_US, Ordering::Relaxed);
+        Some(index)
+    }
+
+    fn release(&self, shard: usize) {
+        self.shards[shard]
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What all shards share.
+pub struct Common {
+    /// The settings they run under.
+    pub settings: Settings,
+    /// Memory that connections and batches may hold together.
+    pub budget: Arc<Budget>,
+    /// How the links to Redis stand.
+    pub board: Arc<LinkBoard>,
+    /// Where connections should go.
+    pub loads: Loads,
+    /// Each shard's inbox.
+    pub inboxes: Vec<Sender<Message>>,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not begun.
+    Serving,
+    /// Nothing more is accepted.
+    Refusing,
+    /// Peers are told; what they still send is read.
+    Closing,
+    /// Connections are read until they would block.
+    Emptying,
+}
+
+/// Something that happens, for which tasks of one shard wait.
+#[derive(Default)]
+pub struct Event {
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Event {
+    /// Wakes everyone who waits.
+    pub fn notify(&self) {
+        for waker in self.waiting.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Waits until `happened`, which is looked at now and after each [`Event::notify`].
+    pub async fn wait_until(&self, happened: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            if happened() {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// See the module. Its parts are borrowed for a turn at a time, never across an
+/// await.
+pub struct Shard {
+    /// Its number.
+    pub index: usize,
+    /// What all shards share.
+    pub common: Arc<Common>,
+    /// From admitted points to settled ones.
+    pub pipeline: RefCell<Pipeline>,
+    /// Where connections read to; what is not decoded in the same turn is copied.
+    pub scratch: RefCell<Vec<u8>>,
+    /// The decoder of all its connections, which keeps its memory.
+    pub decoder: RefCell<Decoder>,
+    /// Buffers for what a turn leaves over.
+    pub buffers: RefCell<Buffers>,
+    /// Longest wait of a point for company.
+    pub linger: Duration,
+    /// The links' states.
+    pub board: Arc<LinkBoard>,
+    /// How far the end has come.
+    pub phase: Cell<Phase>,
+    /// Microseconds of work since the last tick.
+    pub work_us: Cell<u64>,
+    /// Notified when the pipeline is settled, or a connection or acceptor ends.
+    pub settled: Event,
+    slots: RefCell<BTreeMap<u64, Rc<Slot>>>,
+    slot_next: Cell<u64>,
+    acceptors: Cell<usize>,
+    stop_accepting: Event,
+}
+
+/// Runs a shard until it is told to drain; returns its last counts.
+pub async fn run(
+    index: usize,
+    common: Arc<Common>,
+    url: RedisUrl,
+    inbox: Inbox<Message>,
+    listeners: Vec<(Source, Socket)>,
+) -> Counts {
+    let settings = &common.settings;
+    let shard = Rc::new(Shard {
+        index,
+        pipeline: RefCell::new(Pipeline::new(settings, common.budget.clone())),
+        scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+        decoder: RefCell::new(Decoder::new()),
+        buffers: RefCell::new(Buffers::default()),
+        linger: Duration::from_micros(settings.horizon.linger_us.into()),
+        board: common.board.clone(),
+        phase: Cell::new(Phase::Serving),
+        work_us: Cell::new(0),
+        settled: Event::default(),
+        slots: RefCell::default(),
+        slot_next: Cell::new(0),
+        acceptors: Cell::new(listeners.len()),
+        stop_accepting: Event::default(),
+        common,
+    });
+    for (source, socket) in listeners {
+        plane::spawn(accept(shard.clone(), source, socket));
+    }
+    plane::spawn(redis::run(shard.clone(), url));
+    plane::spawn(tick(shard.clone()));
+    let deadline = Rc::new(Cell::new(None));
+    plane::spawn(receive(shard.clone(), inbox, deadline.clone()));
+    shard.settled.wait_until(|| deadline.get().is_some()).await;
+    let deadline = deadline.get().unwrap_or_else(Instant::now);
+    shard.drain(deadline).await;
+    shard.pipeline.borrow().snapshot()
+}
+
+async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Option<Instant>>>) {
+    while let Some(message) = inbox.receive().await {
+        match message {
+            Message::Serve(source, accepted) => shard.serve(source, accepted),
+            Message::Points(points, reply) => shard.append(&points, reply),
+            Message::Count(reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.try_send(shard.pipeline.borrow().snapshot());
+            }
+            Message::StopAccepting(reply) => {
+                shard.phase.set(Phase::Refusing);
+                shard.stop_accepting.notify();
+                shard
+                    .settled
+                    .wait_until(|| shard.acceptors.get() == 0)
+                    .await;
+                let _ = reply.try_send(());
+            }
+            Message::Drain(until) => {
+                deadline.set(Some(until));
+                shard.settled.notify();
+            }
+        }
+    }
+}
+
+/// Accepts connections and hands each to the shard with the least work.
+async fn accept(shard: Rc<Shard>, source: Source, socket: Socket) {
+    match Listener::new(socket) {
+        Ok(listener) => accept_all(&shard, source, &listener).await,
+        Err(error) => tracing::error!(%error, "a listening socket could not be used"),
+    }
+    shard.acceptors.set(shard.acceptors.get() - 1);
+    shard.settled.notify();
+}
+
+async fn accept_all(shard: &Rc<Shard>, source: Source, listener: &Listener) {
+    loop {
+        let mut next = std::pin::pin!(listener.accept());
+        let mut stop = std::pin::pin!(
+            shard
+                .stop_accepting
+                .wait_until(|| shard.phase.get() != Phase::Serving)
+        );
+        let accepted = poll_fn(|cx| {
+            if let Poll::Ready(accepted) = next.as_mut().poll(cx) {
+                return Poll::Ready(Some(accepted));
+            }
+            stop.as_mut().poll(cx).map(|()| None)
+        })
+        .await;
+        match accepted {
+            Some(Ok(accepted)) => shard.hand_over(source, accepted),
+            Some(Err(error)) => {
+                static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
+                if let Some(suppressed) = BRAKE.admit() {
+                    tracing::warn!(%error, suppressed, "a connection could not be accepted; raise the file limit (ulimit -n, LimitNOFILE=) if it says too many open files");
+                }
+                plane::sleep(ACCEPT_RETRY).await;
+            }
+            None => break,
+        }
+        plane::yield_if_needed().await;
+    }
+    while let Some(accepted) = listener.accept_queued() {
+        shard.hand_over(source, accepted);
+    }
+}
+
+async fn tick(shard: Rc<Shard>) {
+    loop {
+        plane::sleep(TICK).await;
+        shard.pipeline.borrow_mut().tick();
+        let load = &shard.common.loads.shards[shard.index];
+        load.work_us.store(shard.work_us.take(), Ordering::Relaxed);
+        let stall = Duration::from_secs(shard.common.settings.horizon.frame_stall_s.into());
+        for slot in shard.slots.borrow().values() {
+            if slot.is_stalled(stall) {
+                slot.give_up();
+            }
+        }
+    }
+}
+
+impl Shard {
+    fn hand_over(self: &Rc<Self>, source: Source, accepted: Accepted) {
+        let connections_max = self.common.settings.horizon.connections_max;
+        {
+            let mut pipeline = self.pipeline.borrow_mut();
+            pipeline.counts.source(source).connections_accepted += 1;
+        }
+        let Some(target) = self.common.loads.assign(connections_max) else {
+            self.pipeline
+                .borrow_mut()
+                .counts
+                .source(source)
+                .connections_refused += 1;
+            static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
+            if let Some(suppressed) = BRAKE.admit() {
+                tracing::warn!(
+                    connections_max,
+                    suppressed,
+                    "connections are refused: horizon.connections_max are open"
+                );
+            }
+            drop(accepted.into_stream());
+            return;
+        };
+        if target == self.index {
+            self.serve(source, accepted);
+            return;
+        }
+        let refused = self.common.inboxes[target].try_send(Message::Serve(source, accepted));
+        if let Err(Message::Serve(source, accepted)) = refused {
+            // Its inbox is full: it has more to do than we thought.
+            self.common.loads.release(target);
+            self.common.loads.shards[self.index]
+                .connections
+                .fetch_add(1, Ordering::Relaxed);
+            self.common
+                .loads
+                .connections
+                .fetch_add(1, Ordering::Relaxed);
+            self.serve(source, accepted);
+        }
+    }
+
+    fn serve(self: &Rc<Self>, source: Source, accepted: Accepted) {
+        let stream = accepted.into_stream();
+        let number = self.slot_next.replace(self.slot_next.get() + 1);
+        let slot = Rc::new(Slot::default());
+        self.slots.borrow_mut().insert(number, slot.clone());
+        plane::spawn(serve(self.clone(), source, stream, slot, number));
+    }
+
+    fn append(&self, points: &[OwnedPoint], reply: Reply<Outcome>) {
+        let completion = Rc::new(Completion::new(move |outcome| {
+            // Whoever waited may have gone.
+            let _ = reply.try_send(outcome);
+        }));
+        let points = points.iter().map(|point| Point {
+            name: point.name.as_bytes(),
+            timestamp: point.timestamp,
+            value: point.value,
+        });
+        let mut pipeline = self.pipeline.borrow_mut();
+        pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
+    }
+
+    async fn drain(self: &Rc<Self>, deadline: Instant) {
+        self.enter(Phase::Closing);
+        self.wait_for_connections(Instant::now() + CLOSING).await;
+        self.enter(Phase::Emptying);
+        let timer = self.clone();
+        plane::spawn(async move {
+            plane::sleep(deadline.saturating_duration_since(Instant::now())).await;
+            timer.pipeline.borrow_mut().give_up();
+            timer.settled.notify();
+        });
+        let done = || self.slots.borrow().is_empty() && self.pipeline.borrow().is_settled();
+        self.settled.wait_until(done).await;
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        for slot in self.slots.borrow().values() {
+            slot.wake();
+        }
+    }
+
+    async fn wait_for_connections(self: &Rc<Self>, until: Instant) {
+        let over = Rc::new(Cell::new(false));
+        let (shard, timer) = (self.clone(), over.clone());
+        plane::spawn(async move {
+            plane::sleep(until.saturating_duration_since(Instant::now())).await;
+            timer.set(true);
+            shard.settled.notify();
+        });
+        self.settled
+            .wait_until(|| over.get() || self.slots.borrow().is_empty())
+            .await;
+    }
+}
+
+async fn serve(shard: Rc<Shard>, source: Source, stream: Stream, slot: Rc<Slot>, number: u64) {
+    shard
+        .pipeline
+        .borrow_mut()
+        .counts
+        .source(source)
+        .connections += 1;
+    connection::serve(&shard, source, stream, &slot).await;
+    shard
+        .pipeline
+        .borrow_mut()
+        .counts
+        .source(source)
+        .connections -= 1;
+    shard.slots.borrow_mut().remove(&number);
+    shard.common.loads.release(shard.index);
+    shard.settled.notify();
+}
+
+/// What each shard holds at most besides the shared budget, in bytes.
+pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
+    let decoder = pickle::scratch_bytes_max(settings.horizon.frame_bytes_max);
+    vec![
+        (
+            "metric table, with names of 64 bytes",
+            admit::table_bytes_max(settings.horizon.metrics_max),
+        ),
+        ("decoder, for the worst of frames", decoder as u64),
+        (
+            "read and write buffers",
+            (SCRATCH_BYTES + redis::LINK_BYTES) as u64,
+        ),
+    ]
+}
