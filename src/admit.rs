@@ -416,3 +416,184 @@ pub fn table_bytes_max(entries_max: usize) -> u64 {
 pub fn names<'p, 'a: 'p>(points: &'p [Point<'a>]) -> impl Iterator<Item = &'a [u8]> + 'p {
     points.iter().map(|point| point.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn judge(name: &[u8]) -> Result<(), DropReason> {
+        Rules::new(64).judge(name)
+    }
+
+    /// One member that is no UTF-8, or a name that poses as another, harms every
+    /// reader; everything else is the sender's business.
+    #[test]
+    fn names_that_readers_cannot_bear_are_refused() {
+        let good = [
+            "a.b",
+            "a b",
+            "caf\u{e9}.x",
+            "a;k=v",
+            "\u{65e5}\u{672c}",
+            "a/b(c)[d]{e}",
+        ];
+        for name in good {
+            assert_eq!(judge(name.as_bytes()), Ok(()), "{name:?}");
+        }
+        let bad = [
+            "",
+            "a\0b",
+            "a\nb",
+            "a\tb",
+            "a\x7f",
+            "a\u{85}b",
+            "a\u{9b}b",
+            "a\u{2028}b",
+            "a\u{2029}b",
+            "a\u{202e}b",
+            "a\u{202a}b",
+            "a\u{2066}b",
+            "a\u{2069}b",
+        ];
+        for name in bad {
+            assert_eq!(
+                judge(name.as_bytes()),
+                Err(DropReason::NameInvalid),
+                "{name:?}"
+            );
+        }
+        assert_eq!(judge(b"caf\xe9"), Err(DropReason::NameInvalid));
+        assert_eq!(
+            judge(b"a\xed\xa0\x80"),
+            Err(DropReason::NameInvalid),
+            "a lone surrogate"
+        );
+        assert_eq!(judge(&[b'a'; 64]), Ok(()));
+        assert_eq!(judge(&[b'a'; 65]), Err(DropReason::NameTooLong));
+    }
+
+    /// The edge is that of `int(timestamp) < now - max_resolution`.
+    #[test]
+    fn age_is_judged_in_whole_seconds_and_the_future_has_no_end() {
+        use Number::{Bool, Float, Int, Uint};
+        let verdict = |timestamp| admit(timestamp, Int(1), 1000).map(|_| ());
+        for young in [
+            Int(1000),
+            Float(1000.0),
+            Float(1000.9),
+            Int(i64::MAX),
+            Uint(u64::MAX),
+            Float(1e300),
+        ] {
+            assert_eq!(verdict(young), Ok(()), "{young:?}");
+        }
+        for old in [
+            Int(999),
+            Float(999.99),
+            Int(-1),
+            Int(i64::MIN),
+            Float(-1e300),
+            Bool(true),
+        ] {
+            assert_eq!(verdict(old), Err(DropReason::TooOld), "{old:?}");
+        }
+        assert_eq!(
+            admit(Float(-0.5), Int(1), 0).map(|_| ()),
+            Ok(()),
+            "int(-0.5) is 0"
+        );
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let number = Number::Float(number);
+            let refused = DropReason::NotFinite;
+            assert_eq!(admit(number, Number::Int(1), 0).unwrap_err(), refused);
+            assert_eq!(admit(Number::Int(1), number, 0).unwrap_err(), refused);
+        }
+    }
+
+    fn look_up(metrics: &Metrics, name: &[u8]) -> (Option<MetricId>, Probe) {
+        let mut probes = [Probe::default(); GROUP];
+        metrics.probe([name].into_iter(), &mut probes);
+        (metrics.find(name, &probes[0]), probes[0])
+    }
+
+    /// The table against a map of the standard library, through all its growth.
+    #[test]
+    fn every_name_is_found_and_no_other() {
+        let rules = Rules::new(4096);
+        let mut metrics = Metrics::new(1 << 20);
+        let mut known: HashMap<String, MetricId> = HashMap::new();
+        for number in 0..50_000u32 {
+            let name = format!("{}.{}", "n".repeat(number as usize % 90), number % 40_000);
+            let (found, probe) = look_up(&metrics, name.as_bytes());
+            assert_eq!(found, known.get(&name).copied(), "{name}");
+            if found.is_none() {
+                let metric = metrics.insert(name.as_bytes(), &probe, &rules).unwrap();
+                known.insert(name, metric);
+            }
+        }
+        assert_eq!(metrics.len(), known.len());
+        for (name, metric) in &known {
+            assert_eq!(look_up(&metrics, name.as_bytes()).0, Some(*metric));
+            assert_eq!(metrics.name(*metric), name.as_bytes());
+        }
+        let bound =
+            table_bytes_max(metrics.len()) + metrics.chunks.len() as u64 * CHUNK_BYTES as u64;
+        assert!((metrics.bytes() as u64) < bound);
+    }
+
+    /// Names of one group are looked up before any of them has an entry.
+    #[test]
+    fn a_name_that_comes_twice_in_a_group_gets_one_entry() {
+        let rules = Rules::new(4096);
+        let mut metrics = Metrics::new(100);
+        let names: [&[u8]; 3] = [b"a", b"b", b"a"];
+        let mut probes = [Probe::default(); GROUP];
+        metrics.probe(names.into_iter(), &mut probes);
+        let mut found = Vec::new();
+        for (name, probe) in names.iter().zip(&probes) {
+            let metric = metrics.find(name, probe);
+            found.push(metric.or_else(|| metrics.insert(name, probe, &rules)));
+        }
+        assert_eq!(found, [Some(0), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn a_full_table_takes_no_more() {
+        let rules = Rules::new(4096);
+        let mut metrics = Metrics::new(2);
+        for (name, expected) in [(b"a", Some(0)), (b"b", Some(1)), (b"c", None)] {
+            let (_, probe) = look_up(&metrics, name);
+            assert_eq!(metrics.insert(name, &probe, &rules), expected);
+        }
+        assert!(metrics.is_full());
+    }
+
+    /// A verdict holds for the rules it was made under, and for no others.
+    #[test]
+    fn new_rules_judge_known_metrics_again() {
+        let mut metrics = Metrics::new(100);
+        let (_, probe) = look_up(&metrics, b"long.name");
+        let rules = Rules::new(64);
+        let metric = metrics.insert(b"long.name", &probe, &rules).unwrap();
+        assert_eq!(metrics.verdict(metric, &rules), None);
+        let stricter = Rules {
+            version: rules.version + 1,
+            name_bytes_max: 4,
+        };
+        assert_eq!(
+            metrics.verdict(metric, &stricter),
+            Some(DropReason::NameTooLong)
+        );
+        let laxer = Rules {
+            version: stricter.version + 1,
+            name_bytes_max: 64,
+        };
+        assert_eq!(metrics.verdict(metric, &laxer), None);
+    }
+}

@@ -13,6 +13,7 @@
 //! It is encoded when it is flushed, and again if it has to be sent again, then
 //! without what was answered.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -138,6 +139,8 @@ pub struct Batch {
     items: Vec<Item>,
     records: Vec<Kept>,
     names: Vec<u8>,
+    /// The items of metrics without an entry, by name.
+    named: HashMap<Box<[u8]>, u32>,
     members: Vec<Member>,
     arrivals: Vec<(Instant, u32)>,
     completions: Vec<Rc<Completion>>,
@@ -178,6 +181,7 @@ impl Batch {
         self.items.clear();
         self.records.clear();
         self.names.clear();
+        self.named.clear();
         self.members.clear();
         self.arrivals.clear();
         self.completions.clear();
@@ -201,11 +205,7 @@ impl Batch {
         let at = self.keep(record, source);
         let entry = metrics.entry(metric);
         if entry.batch == self.seq {
-            let item = &mut self.items[entry.item as usize];
-            self.records[item.last as usize].next = at;
-            item.last = at;
-            item.bytes += record.as_bytes().len() as u32;
-            item.points += 1;
+            self.chain(entry.item, at, record);
             return;
         }
         if entry.batch >= oldest_unsettled {
@@ -213,23 +213,19 @@ impl Batch {
         }
         entry.batch = self.seq;
         entry.item = self.items.len() as u32;
-        self.items.push(Item {
-            metric,
-            first: at,
-            last: at,
-            bytes: record.as_bytes().len() as u32,
-            points: 1,
-            name_at: 0,
-            name_bytes: 0,
-            settled: false,
-        });
+        self.begin_item(metric, at, record, (0, 0));
     }
 
-    /// Adds a record of a metric that has no entry. Nothing is known of its
-    /// other records, so the batch waits for all before it, and the metric is
-    /// made known again.
+    /// Adds a record of a metric that has no entry: the slower path. Nothing is
+    /// known of its records in other batches, so this one waits for all before
+    /// it; and the metric is made known again.
     pub fn append_named(&mut self, name: &[u8], record: Record, source: Source) {
         let at = self.keep(record, source);
+        if let Some(item) = self.named.get(name) {
+            self.chain(*item, at, record);
+            return;
+        }
+        self.named.insert(name.into(), self.items.len() as u32);
         let name_at = self.names.len() as u32;
         // Longer names are refused by the rules.
         let name_bytes = name.len() as u16;
@@ -239,16 +235,7 @@ impl Batch {
             at: name_at,
             bytes: name_bytes,
         });
-        self.items.push(Item {
-            metric: NAMED,
-            first: at,
-            last: at,
-            bytes: record.as_bytes().len() as u32,
-            points: 1,
-            name_at,
-            name_bytes,
-            settled: false,
-        });
+        self.begin_item(NAMED, at, record, (name_at, name_bytes));
     }
 
     /// Adds a metric to be made known.
@@ -425,6 +412,31 @@ impl Batch {
             next: END,
         });
         at
+    }
+
+    fn begin_item(&mut self, metric: MetricId, at: u32, record: Record, name: (u32, u16)) {
+        let (name_at, name_bytes) = name;
+        let bytes = record.as_bytes().len() as u32;
+        let (first, last, points, settled) = (at, at, 1, false);
+        self.items.push(Item {
+            metric,
+            first,
+            last,
+            bytes,
+            points,
+            name_at,
+            name_bytes,
+            settled,
+        });
+    }
+
+    /// Adds a kept record to those of an item.
+    fn chain(&mut self, item: u32, at: u32, record: Record) {
+        let item = &mut self.items[item as usize];
+        self.records[item.last as usize].next = at;
+        item.last = at;
+        item.bytes += record.as_bytes().len() as u32;
+        item.points += 1;
     }
 
     fn kept_name(&self, at: u32, bytes: u16) -> &[u8] {

@@ -754,3 +754,6 @@ fn error_word(error: &[u8]) -> &str {
         _ => "other",
     }
 }
+
+#[cfg(test)]
+mod tests;
