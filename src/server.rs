@@ -86,6 +86,16 @@ impl StartError {
 pub struct Addresses {
     /// Carbon-relay's pickle stream.
     pub pickle: Vec<SocketAddr>,
+    /// No listener of this kind exists yet: empty, as one that is switched off.
+    pub shard_pickle: Vec<SocketAddr>,
+    /// As `shard_pickle`.
+    pub msgpack: Vec<SocketAddr>,
+    /// As `shard_pickle`.
+    pub line_tcp: Vec<SocketAddr>,
+    /// As `shard_pickle`.
+    pub line_udp: Vec<SocketAddr>,
+    /// As `shard_pickle`.
+    pub flux: Vec<SocketAddr>,
     /// The page for operators.
     pub admin: Option<SocketAddr>,
     /// Redis, without secrets.
@@ -183,6 +193,11 @@ impl Server {
         let url = settings.redis_url();
         let addresses = Addresses {
             pickle: bound.iter().map(|listener| listener.address).collect(),
+            shard_pickle: Vec::new(),
+            msgpack: Vec::new(),
+            line_tcp: Vec::new(),
+            line_udp: Vec::new(),
+            flux: Vec::new(),
             admin: admin_socket
                 .as_ref()
                 .and_then(|socket| socket.local_addr().ok()),

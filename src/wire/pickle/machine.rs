@@ -126,7 +126,9 @@ impl Machine<'_> {
 
                 b'I' | b'L' => {
                     let (line, after) = text::line(rest)?;
-                    text::integer(digits(opcode, line))?;
+                    if !is_bool(opcode, line) {
+                        text::integer(digits(opcode, line))?;
+                    }
                     self.push(ATOM | here)?;
                     rest = after;
                 }
@@ -550,6 +552,11 @@ fn lengthen(part: &mut Vec<u32>, more: usize, most: usize, with: u32) -> Result<
     let length = (part.len() * 2).max(part.len() + more).max(64);
     part.resize(length.min(part.capacity()).min(most), with);
     Ok(())
+}
+
+/// Whether an INT line is `False` or `True`, which protocols 0 and 1 write so.
+fn is_bool(opcode: u8, line: &[u8]) -> bool {
+    opcode == b'I' && matches!(line, b"00" | b"01")
 }
 
 /// The digits of an INT or LONG line: LONG may end in an L.

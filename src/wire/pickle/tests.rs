@@ -18,7 +18,7 @@ fn answer(decoded: Result<Decoded<'_>, BadFrame>) -> Answer {
     let decoded = decoded?;
     let points = decoded.points();
     assert_eq!(points.len(), decoded.len());
-    assert_eq!(decoded.is_empty(), decoded.len() == 0);
+    assert_eq!(decoded.is_empty(), points.len() == 0);
     let points = points
         .map(|point| {
             (

@@ -57,7 +57,9 @@ pub(super) fn integer(line: &[u8]) -> Result<Option<Number>, BadFrame> {
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    // Python reads a leading zero as octal in INT, and refuses it in LONG.
+    let ambiguous = digits.len() > 1 && digits.starts_with(b"0");
+    if digits.is_empty() || ambiguous || !digits.iter().all(u8::is_ascii_digit) {
         return Err(BadFrame::BadNumber);
     }
     Ok(magnitude(digits).and_then(|n| {

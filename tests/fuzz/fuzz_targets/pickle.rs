@@ -12,7 +12,12 @@ fn answer(decoded: Result<Decoded<'_>, BadFrame>) -> Answer {
     let decoded = decoded?;
     let points = decoded
         .points()
-        .map(|point| (point.name.to_vec(), format!("{:?} {:?}", point.timestamp, point.value)))
+        .map(|point| {
+            (
+                point.name.to_vec(),
+                format!("{:?} {:?}", point.timestamp, point.value),
+            )
+        })
         .collect();
     Ok((points, decoded.invalid()))
 }
