@@ -167,11 +167,11 @@ impl Batch {
 
     /// Memory that it holds, in bytes.
     pub fn bytes(&self) -> usize {
-        self.items.len() * size_of::<Item>()
-            + self.records.len() * size_of::<Kept>()
-            + self.members.len() * size_of::<Member>()
-            + self.arrivals.len() * size_of::<(Instant, u32)>()
-            + self.names.len()
+        self.items.capacity() * size_of::<Item>()
+            + self.records.capacity() * size_of::<Kept>()
+            + self.members.capacity() * size_of::<Member>()
+            + self.arrivals.capacity() * size_of::<(Instant, u32)>()
+            + self.names.capacity()
     }
 
     /// Makes it a new, empty batch that keeps its memory for the next points.

@@ -8,9 +8,9 @@
 //! A pickle is a program for a stack machine. Opcodes that look up or call something
 //! are refused, and with them the frame; nothing from the wire is ever run.
 //!
-//! Two levels give one answer. [`fast`] matches, in a straight line, the few opcode
+//! Two levels give one answer. `fast` matches, in a straight line, the few opcode
 //! sequences that CPython's C pickler writes for the plain form; it never fails, it
-//! only gives up. Then [`machine`] starts the frame again from its first byte. It
+//! only gives up. Then `machine` starts the frame again from its first byte. It
 //! knows every opcode and decides what is an error.
 //!
 //! # Limits
@@ -21,7 +21,7 @@
 //! | what | elements | bytes |
 //! | --- | --- | --- |
 //! | points | n / 10 + 8192 | 4 n + 320 KiB |
-//! | arena: tuples, lists, and texts and floats of protocol 0 | n / 2 + 16384 words | 2 n + 64 KiB |
+//! | arena: tuples, lists, and texts and floats of protocol 0 | 5 n / 8 + 16384 words | 2.5 n + 64 KiB |
 //! | memo | n / 4 + 1024 | n + 4 KiB |
 //! | stack | n / 8 + 4096 | n / 2 + 16 KiB |
 //! | marks | 1024 | 4 KiB |
@@ -36,6 +36,7 @@ mod machine;
 #[cfg(test)]
 mod tests;
 mod text;
+mod walk;
 
 use crate::point::{Invalid, Number, Point};
 
@@ -334,9 +335,7 @@ impl Scratch {
     }
 }
 
-/// How many elements each part of the scratch may have for one frame. The fast path
-/// takes no frame that the general machine would find too complex: its shortest
-/// point is 11 bytes long, and has 3 memo entries only if it is 14 bytes long.
+/// How many elements each part of the scratch may have for one frame.
 #[derive(Clone, Copy)]
 struct Limits {
     points: usize,
@@ -351,7 +350,7 @@ impl Limits {
     fn of(frame_bytes: usize) -> Self {
         Self {
             points: frame_bytes / 10 + 8192,
-            arena: frame_bytes / 2 + 16384,
+            arena: frame_bytes * 5 / 8 + 16384,
             memo: frame_bytes / 4 + 1024,
             stack: frame_bytes / 8 + 4096,
             marks: 1024,

@@ -9,12 +9,13 @@
 //! It gives up (`None`) at anything else, and the general machine starts anew. So it
 //! takes nothing that the machine would refuse, and reads nothing differently.
 
-use super::machine::atom_text;
+use super::walk::atom_text;
 use super::{Limits, Scratch, Stored, TextAt, make_room};
 use crate::point::Number;
 
-/// Shortest timestamp with its opcode: any time since 1970 worth storing takes this much.
-/// It keeps what is matched within [`Limits`] wherever the machine would be.
+/// Shortest timestamp, with its opcode, of a point whose time matters. With it the
+/// shortest item is 11 bytes long, or 13 if it is alone between MARK and APPENDS, or 14
+/// with three memo entries: so whatever is matched is within the machine's [`Limits`].
 const TIMESTAMP_BYTES_MIN: usize = 5;
 
 /// A memo entry that is no name.

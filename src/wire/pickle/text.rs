@@ -4,8 +4,9 @@ use super::BadFrame;
 use crate::point::{Invalid, Number};
 
 /// Longest text that is read as a number. A text can be shared by every point of a
-/// frame, so its length must not multiply with their number.
-const NUMERIC_TEXT_BYTES_MAX: usize = 1024;
+/// frame, so its length must not multiply with their number. `repr` of a double takes
+/// 24 bytes.
+const NUMERIC_TEXT_BYTES_MAX: usize = 128;
 
 /// Splits off the line at the start, without its newline, which must be there.
 #[inline]
