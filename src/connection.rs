@@ -32,6 +32,10 @@ const BUFFER_BYTES_CLAIMED: usize = 64 << 10;
 const BUFFER_BYTES_MIN: usize = 4 << 10;
 /// Buffers that a shard keeps for reuse.
 const SPARE_BUFFERS: usize = 64;
+/// Work after which a connection lets others have their turn.
+const TURN: Duration = Duration::from_micros(500);
+/// What the kernel takes to hand over bytes, about, as part of a turn.
+const READ_BYTES_PER_NS: u64 = 4;
 /// Wait before memory is asked for again when none was left.
 const BUDGET_RETRY: Duration = Duration::from_millis(20);
 /// Peers may cause log lines of one kind no more often.
@@ -122,6 +126,7 @@ pub async fn serve(shard: &Shard, source: Source, stream: Stream, slot: &Slot) {
         filled: 0,
         claimed: 0,
         has_reserve: false,
+        worked: Duration::ZERO,
         told: false,
         last_bytes: None,
     };
@@ -142,6 +147,8 @@ struct Connection<'s> {
     claimed: usize,
     /// Whether the buffer grows into the budget's reserve.
     has_reserve: bool,
+    /// Time spent on decoding since other tasks last had their turn.
+    worked: Duration,
     /// Whether the peer was told that the server ends.
     told: bool,
     /// While the server empties its connections: what may still be read.
@@ -154,7 +161,10 @@ impl Connection<'_> {
             if let Err(end) = self.turn().await {
                 return end;
             }
-            plane::yield_if_needed().await;
+            if self.worked >= TURN {
+                self.worked = Duration::ZERO;
+                plane::let_others_run().await;
+            }
         }
     }
 
@@ -228,7 +238,10 @@ impl Connection<'_> {
         }
         match self.stream.poll_read(cx, into) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(End::Peer)),
-            Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+            Poll::Ready(Ok(count)) => {
+                self.worked += Duration::from_nanos(count as u64 / READ_BYTES_PER_NS);
+                Poll::Ready(Ok(count))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -276,7 +289,7 @@ impl Connection<'_> {
 
     /// Decodes whole frames at the front of `bytes` and appends their points,
     /// as long as there is room; returns how many bytes that took.
-    fn decode(&self, bytes: &[u8], arrival: Arrival) -> Result<usize, End> {
+    fn decode(&mut self, bytes: &[u8], arrival: Arrival) -> Result<usize, End> {
         let mut pipeline = self.shard.pipeline.borrow_mut();
         let mut decoder = self.shard.decoder.borrow_mut();
         let mut taken = 0;
@@ -319,8 +332,12 @@ impl Connection<'_> {
             decoder.trim();
         }
         pipeline.counts.source(self.source).bytes += taken as u64;
-        let worked = arrival.at.elapsed().as_micros() as u64;
-        self.shard.work_us.set(self.shard.work_us.get() + worked);
+        drop(pipeline);
+        let worked = arrival.at.elapsed();
+        self.worked += worked;
+        self.shard
+            .work_us
+            .set(self.shard.work_us.get() + worked.as_micros() as u64);
         Ok(taken)
     }
 

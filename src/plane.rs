@@ -7,8 +7,8 @@
 //! - a shard is one thread, pinned to one CPU, with one executor; futures never
 //!   leave it, so its state needs no locks;
 //! - an executor with nothing to do sleeps in the kernel;
-//! - glommio preempts nothing: a task that has done a turn's worth of work
-//!   calls [`yield_if_needed`].
+//! - nothing is preempted, and I/O is looked at only when no task can run: a
+//!   task that has done a turn's worth of work awaits [`let_others_run`].
 
 mod inbox;
 mod socket;
@@ -28,8 +28,14 @@ pub use socket::{Accepted, Listener, Stream, bind_listener};
 /// limit of locked memory.
 const IO_MEMORY_BYTES: usize = 64 << 10;
 
-/// How long a task may run before [`yield_if_needed`] hands over.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// After this time glommio would take the CPU from its tasks. It must never be
+/// over: when it is over before the first task has run, because the thread was
+/// kept from its CPU, glommio takes the tasks that are ready for none, and
+/// sleeps until something else wakes it. So tasks hand over by themselves.
+const PREEMPT: Duration = Duration::from_secs(10);
+
+/// A wait that is over when the executor has looked at its I/O once.
+const MOMENT: Duration = Duration::from_micros(1);
 
 /// Runs `body` on an executor of its own, on a new thread that is pinned to
 /// `cpu`. Returns once the executor exists.
@@ -115,14 +121,19 @@ impl Timer {
     }
 }
 
-/// Lets the other tasks of this executor run if this one has had its turn.
-pub async fn yield_if_needed() {
-    glommio::executor().yield_if_needed().await;
+/// Lets every other task run that can, and looks at I/O and timers.
+pub async fn let_others_run() {
+    sleep(MOMENT).await;
 }
 
-/// Lets every other ready task of this executor run.
-pub async fn yield_now() {
-    glommio::executor().yield_now().await;
+/// As [`let_others_run`], for a task that is a state machine: it is polled again
+/// afterwards.
+pub fn poll_after_others(cx: &mut std::task::Context<'_>) -> Timer {
+    let mut timer = Timer::after(MOMENT);
+    if timer.poll(cx) {
+        cx.waker().wake_by_ref();
+    }
+    timer
 }
 
 /// Runs `work`, which may block, on a thread made for such work.

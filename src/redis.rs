@@ -237,6 +237,8 @@ struct Link {
     input: Vec<u8>,
     filled: usize,
     linger: Option<Timer>,
+    /// Wakes the link after a turn at the end of which there was more to do.
+    turn: Option<Timer>,
     /// While Redis refuses: the wait before the next attempt.
     retry: Option<Timer>,
     retry_after: Duration,
@@ -252,6 +254,7 @@ impl Link {
             input: vec![0; INPUT_BYTES],
             filled: 0,
             linger: None,
+            turn: None,
             retry: None,
             retry_after: RETRY.0,
         }
@@ -260,6 +263,7 @@ impl Link {
     /// Flushes, writes, reads and settles until there is nothing to do; ready
     /// when the connection is of no more use.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.turn = None;
         for _ in 0..ROUNDS_MAX {
             match self.round(cx) {
                 Ok(true) => {}
@@ -270,7 +274,7 @@ impl Link {
                 Err(error) => return Poll::Ready(error),
             }
         }
-        cx.waker().wake_by_ref();
+        self.turn = Some(plane::poll_after_others(cx));
         Poll::Pending
     }
 

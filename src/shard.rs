@@ -320,7 +320,7 @@ async fn accept_all(shard: &Rc<Shard>, source: Source, listener: &Listener) {
             }
             None => break,
         }
-        plane::yield_if_needed().await;
+        plane::let_others_run().await;
     }
     while let Some(accepted) = listener.accept_queued() {
         shard.hand_over(source, accepted);
