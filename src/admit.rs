@@ -234,15 +234,17 @@ impl Metrics {
     }
 
     /// Begins the look-up of a group of names, and finds for each the place of
-    /// its likely entry. Three passes of independent loads, so that the
-    /// processor waits for the memory of all names at once.
+    /// its likely entry. Each pass is short and its loads are independent, so
+    /// that the processor waits for the memory of all names at once.
     pub fn probe<'n>(&self, names: impl Iterator<Item = &'n [u8]>, probes: &mut [Probe; GROUP]) {
         let mask = self.slots.len() - 1;
         let mut count = 0;
         for (probe, name) in probes.iter_mut().zip(names) {
             probe.hash = self.hash(name);
-            probe.slot = self.slots[probe.hash as usize & mask];
             count += 1;
+        }
+        for probe in &mut probes[..count] {
+            probe.slot = self.slots[probe.hash as usize & mask];
         }
         for probe in &mut probes[..count] {
             let id = (probe.slot as u32).wrapping_sub(1);

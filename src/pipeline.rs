@@ -105,6 +105,8 @@ pub struct Pipeline {
     failed: Vec<Batch>,
     spare: Vec<Batch>,
     redis: Redis,
+    /// Commands that were sent and are not answered.
+    unanswered: u64,
     /// Since when the oldest unanswered command has been unanswered.
     unanswered_since: Option<Instant>,
     just_settled: bool,
@@ -139,6 +141,7 @@ impl Pipeline {
             failed: Vec::with_capacity(64),
             spare: Vec::with_capacity(64),
             redis: Redis::Away,
+            unanswered: 0,
             unanswered_since: None,
             just_settled: false,
             started: Instant::now(),
@@ -334,7 +337,7 @@ impl Pipeline {
             return false;
         };
         let _stretch = stretch::enter();
-        batch.encode(&self.metrics, &self.encoder, out);
+        self.unanswered += batch.encode(&self.metrics, &self.encoder, out);
         self.just_settled = false;
         self.unanswered_since.get_or_insert_with(Instant::now);
         self.in_flight.push_back(batch);
@@ -353,6 +356,11 @@ impl Pipeline {
     /// Whether a batch has been sent that is not answered in full.
     pub fn has_in_flight(&self) -> bool {
         !self.in_flight.is_empty()
+    }
+
+    /// Commands that were sent and are not answered.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
     }
 
     /// Closes the current batch and begins the next.
@@ -415,7 +423,7 @@ impl Pipeline {
         counts.metrics_bytes = self.metrics.bytes() as u64;
         counts.redis.batches_in_flight = self.in_flight.len() as u64;
         counts.redis.batches_waiting = (self.waiting.len() + self.failed.len()) as u64;
-        counts.redis.unanswered_ms = self.unanswered().as_millis() as u64;
+        counts.redis.unanswered_ms = self.silence().as_millis() as u64;
         counts
     }
 

@@ -60,6 +60,7 @@ impl Pipeline {
                 return Ok(taken);
             };
             taken += len;
+            self.unanswered -= 1;
             match (answered, reply) {
                 (Answered::Item(item), Reply::Integer(length)) => {
                     self.settle_item(batch, item, length);
@@ -177,6 +178,7 @@ impl Pipeline {
     /// sent again before anything newer.
     pub fn lose_connection(&mut self) {
         self.redis = Redis::Away;
+        self.unanswered = 0;
         self.unanswered_since = None;
         let mut unsettled: Vec<Batch> = self
             .failed
@@ -217,7 +219,7 @@ impl Pipeline {
     }
 
     /// How long the oldest unanswered command has been unanswered.
-    pub fn unanswered(&self) -> Duration {
+    pub fn silence(&self) -> Duration {
         self.unanswered_since
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
