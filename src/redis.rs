@@ -28,9 +28,9 @@ pub const LINK_BYTES: usize = 4 * OUT_BYTES + INPUT_BYTES;
 /// the answers rest: a server that wakes for every few of them spends more on
 /// waking than on answers. Redis reads 16 KiB at a time, some 140 commands, and
 /// answers them in one write.
-const REST_COMMANDS: u64 = 1000;
+const REST_COMMANDS: u64 = 1500;
 /// How long answers rest then.
-const REST: Duration = Duration::from_micros(500);
+const REST: Duration = Duration::from_millis(1);
 /// Waits between attempts grow from the first to the second of these.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Longest wait for a TCP connection to be made, and for Redis to let us in.
