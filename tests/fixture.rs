@@ -1,0 +1,63 @@
+//! The servers and clients that the tests are made of, and how to wait for them.
+
+pub mod carbon;
+pub mod http;
+pub mod process;
+pub mod python;
+pub mod redis;
+pub mod sender;
+pub mod skyring;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// No test asserts how long anything takes. This is only how long a test that
+/// is going to fail waits before it says so.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Polls `probe` until it is `Ok`, and panics with the last `Err` at the deadline.
+pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match probe() {
+            Ok(value) => return value,
+            Err(seen) if start.elapsed() > DEADLINE => panic!("never {what}: last seen: {seen}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// `Ok` if the condition holds, else the text of what was seen instead.
+pub fn holds(condition: bool, seen: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(seen()) }
+}
+
+/// A TCP port that nobody uses. Somebody else may take it before its user
+/// does, so only for programs that cannot choose a port themselves.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// Whole seconds since 1970.
+pub fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// The bytes that a hexadecimal text stands for.
+pub fn hex(text: &str) -> Vec<u8> {
+    assert!(
+        text.is_ascii() && text.len().is_multiple_of(2),
+        "not hex: {text}"
+    );
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}

@@ -1,0 +1,23 @@
+//! Black-box tests: the real `skyring` binary between real carbon-relays,
+//! Python picklers and sockets on one side and a real Redis on the other.
+//!
+//! Every server is started by the test that needs it, on ports and sockets of
+//! its own in a directory of its own, and ends with it, so tests run side by
+//! side. Nothing here waits for time to pass: [`fixture::eventually`] polls a
+//! condition until a deadline that is only ever reached by a failure.
+//!
+//! Bytes are expected as the real Python makes them (`pickle`, and Debian's
+//! `msgpack`), never as our own encoder does.
+
+#![allow(clippy::unwrap_used)] // A fixture that fails is a failed test.
+
+mod fixture;
+
+mod admin;
+mod cli;
+mod connections;
+mod keys;
+mod lifecycle;
+mod redis_faults;
+mod relay;
+mod wire;
