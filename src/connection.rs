@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ const TURN: Duration = Duration::from_micros(500);
 /// What the kernel takes to hand over bytes, about, as part of a turn.
 const READ_BYTES_PER_NS: u64 = 4;
 /// Wait before memory is asked for again when none was left.
-const BUDGET_RETRY: Duration = Duration::from_millis(20);
+pub const BUDGET_RETRY: Duration = Duration::from_millis(20);
 /// Peers may cause log lines of one kind no more often.
 pub const LOG_PERIOD: Duration = Duration::from_secs(10);
 
@@ -116,7 +117,7 @@ enum End {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(shard: &Shard, source: Source, stream: Stream, slot: &Slot) {
+pub async fn serve(shard: &Rc<Shard>, source: Source, stream: Stream, slot: &Slot) {
     let mut connection = Connection {
         shard,
         source,
@@ -136,7 +137,7 @@ pub async fn serve(shard: &Shard, source: Source, stream: Stream, slot: &Slot) {
 }
 
 struct Connection<'s> {
-    shard: &'s Shard,
+    shard: &'s Rc<Shard>,
     source: Source,
     stream: Stream,
     slot: &'s Slot,
@@ -273,6 +274,7 @@ impl Connection<'_> {
         }
         // The wait is ours, not the peer's.
         self.slot.waits_since.set(None);
+        shard.watch_budget();
         poll_fn(|cx| {
             let mut pipeline = shard.pipeline.borrow_mut();
             if pipeline.has_room() {

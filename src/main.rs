@@ -50,13 +50,13 @@ fn serve(settings: Settings) -> ExitCode {
     }
     let drained = server.drain();
     tracing::info!("{drained}");
-    match drained.lost {
-        0 => ExitCode::SUCCESS,
-        lost => cli::tell(
-            EXIT_FAILED,
-            &format!("{lost} points could not be stored within drain_s"),
-        ),
+    if drained.is_complete() {
+        return ExitCode::SUCCESS;
     }
+    cli::tell(
+        EXIT_FAILED,
+        &format!("points were lost, since drain_s was over: {drained}"),
+    )
 }
 
 fn announce(addresses: &Addresses) {

@@ -429,6 +429,8 @@ impl Pipeline {
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
+        // Room in the budget may have come from another shard.
+        self.wake_connections();
         if self.metrics.is_full() && self.swept.elapsed() > SWEEP {
             self.sweep();
         }
@@ -479,7 +481,13 @@ impl Pipeline {
         }
     }
 
-    fn wake_connections(&mut self) {
+    /// Whether a connection waits for room.
+    pub fn has_waiting_connections(&self) -> bool {
+        !self.connections_waiting.is_empty()
+    }
+
+    /// Wakes the connections that wait, if there is room.
+    pub fn wake_connections(&mut self) {
         if !self.connections_waiting.is_empty() && self.has_room() {
             for waker in self.connections_waiting.drain(..) {
                 waker.wake();

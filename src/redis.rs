@@ -135,7 +135,7 @@ pub async fn run(shard: Rc<Shard>, url: RedisUrl) {
         };
         shard
             .board
-            .set(shard.index, LinkState::Away(failed.to_string()));
+            .set(shard.index, LinkState::Away(format!("{url}: {failed}")));
         plane::sleep(retry).await;
         retry = (retry * 2).min(RETRY.1);
     }

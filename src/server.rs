@@ -30,6 +30,10 @@ const INBOX_MESSAGES: usize = 4096;
 const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest that the listeners are given to hand over what is queued.
 const STOP_ACCEPTING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a shard's end after its time for the drain is over.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
+/// How often a shard's end is looked for.
+const DRAIN_POLL: Duration = Duration::from_millis(2);
 /// Longest that the private Redis is given to write what it holds.
 const PRIVATE_REDIS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Redis that has not answered for this long is not settling.
@@ -111,6 +115,16 @@ pub struct Drained {
     pub stored: u64,
     /// Points that were received and could not be stored in time.
     pub lost: u64,
+    /// Shards that did not end in time, so that their counts are not known: a
+    /// bug, or a host that gave them no CPU.
+    pub stuck_shards: u32,
+}
+
+impl Drained {
+    /// Whether everything that was received is known to be in Redis.
+    pub fn is_complete(&self) -> bool {
+        self.lost == 0 && self.stuck_shards == 0
+    }
 }
 
 impl fmt::Display for Drained {
@@ -119,11 +133,16 @@ impl fmt::Display for Drained {
             received,
             stored,
             lost,
+            stuck_shards,
         } = self;
         write!(
             f,
             "received {received}, stored {stored}, dropped by shutdown {lost}"
-        )
+        )?;
+        if *stuck_shards > 0 {
+            write!(f, ", without {stuck_shards} shards that did not end")?;
+        }
+        Ok(())
     }
 }
 
@@ -298,9 +317,14 @@ impl Server {
             let _ = inbox.send(Message::Drain(deadline));
         }
         let mut counts = Counts::new();
+        let mut stuck = 0;
         for shard in self.shards.drain(..) {
-            if let Ok(last) = shard.join() {
-                counts += &last;
+            while !shard.is_finished() && Instant::now() < deadline + DRAIN_SLACK {
+                std::thread::sleep(DRAIN_POLL);
+            }
+            match shard.is_finished().then(|| shard.join()) {
+                Some(Ok(last)) => counts += &last,
+                _ => stuck += 1,
             }
         }
         drop(self.admin.take());
@@ -318,6 +342,7 @@ impl Server {
                 .iter()
                 .map(|source| source.dropped[reason])
                 .sum(),
+            stuck_shards: stuck,
         }
     }
 }

@@ -25,7 +25,7 @@ use socket2::Socket;
 use crate::admit;
 use crate::batch::{Completion, Outcome};
 use crate::budget::Budget;
-use crate::connection::{self, Buffers, LOG_PERIOD, Slot};
+use crate::connection::{self, BUDGET_RETRY, Buffers, LOG_PERIOD, Slot};
 use crate::logging::Throttle;
 use crate::pipeline::{Arrival, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
@@ -213,6 +213,8 @@ pub struct Shard {
     pub work_us: Cell<u64>,
     /// Notified when the pipeline is settled, or a connection or acceptor ends.
     pub settled: Event,
+    /// Whether a task looks at the budget for connections that wait for it.
+    watches_budget: Cell<bool>,
     slots: RefCell<BTreeMap<u64, Rc<Slot>>>,
     slot_next: Cell<u64>,
     acceptors: Cell<usize>,
@@ -239,6 +241,7 @@ pub async fn run(
         phase: Cell::new(Phase::Serving),
         work_us: Cell::new(0),
         settled: Event::default(),
+        watches_budget: Cell::new(false),
         slots: RefCell::default(),
         slot_next: Cell::new(0),
         acceptors: Cell::new(listeners.len()),
@@ -391,6 +394,24 @@ impl Shard {
         let slot = Rc::new(Slot::default());
         self.slots.borrow_mut().insert(number, slot.clone());
         plane::spawn(serve(self.clone(), source, stream, slot, number));
+    }
+
+    /// Has connections that wait for room woken when another shard, or another
+    /// connection, gives room back: of which this shard hears nothing.
+    pub fn watch_budget(self: &Rc<Self>) {
+        if self.common.budget.has_room() || self.watches_budget.replace(true) {
+            return;
+        }
+        let shard = self.clone();
+        plane::spawn(async move {
+            while shard.pipeline.borrow().has_waiting_connections()
+                || !shard.common.budget.has_room()
+            {
+                plane::sleep(BUDGET_RETRY).await;
+                shard.pipeline.borrow_mut().wake_connections();
+            }
+            shard.watches_budget.set(false);
+        });
     }
 
     fn append(&self, points: &[OwnedPoint], reply: Reply<Outcome>) {
