@@ -89,9 +89,11 @@ async fn serve(socket: TcpListener, router: Router, mut stopped: watch::Receiver
     };
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else {
-            return;
+        let permit = tokio::select! {
+            permit = room.clone().acquire_owned() => permit,
+            _ = stopped.changed() => return,
         };
+        let Ok(permit) = permit else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.changed() => return,

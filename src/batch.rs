@@ -65,6 +65,11 @@ struct Kept {
 const _: () =
     assert!(size_of::<Kept>() == 24 && RECORD_BYTES_MAX < 1 << 5 && Source::ALL.len() <= 8);
 
+/// Memory that a point takes in a batch, at most: with an item and an arrival of
+/// its own, the vectors grown to twice what they hold.
+pub const POINT_BYTES_MAX: usize =
+    2 * (size_of::<Kept>() + size_of::<Item>() + size_of::<Member>());
+
 /// A member of the set of known metrics, to be sent.
 #[derive(Clone, Copy, Debug)]
 enum Member {
@@ -90,6 +95,9 @@ pub struct Outcome {
     /// given up at shutdown. 0 means that all admitted points are in Redis;
     /// otherwise some of these points may be missing there.
     pub lost: u64,
+    /// There was no room: nothing was taken, and nothing counted. To be tried
+    /// again later.
+    pub busy: bool,
 }
 
 impl Completion {
@@ -150,6 +158,7 @@ pub struct Batch {
     item_at: usize,
     member_at: usize,
     failed: bool,
+    was_resent: bool,
     /// Bytes that the budget counts for this batch.
     pub claimed: usize,
 }
@@ -189,6 +198,7 @@ impl Batch {
         self.item_at = 0;
         self.member_at = 0;
         self.failed = false;
+        self.was_resent = false;
         self.claimed = 0;
     }
 
@@ -254,8 +264,11 @@ impl Batch {
     }
 
     /// Has somebody told when this batch is done with.
-    pub fn carry(&mut self, completion: Rc<Completion>) {
-        self.completions.push(completion);
+    pub fn carry(&mut self, completion: &Rc<Completion>) {
+        let known = self.completions.last();
+        if !known.is_some_and(|known| Rc::ptr_eq(known, completion)) {
+            self.completions.push(completion.clone());
+        }
     }
 
     /// Tells those who wait that points of this batch are lost.
@@ -397,9 +410,11 @@ impl Batch {
 
     /// Prepares it for being sent again: what was answered stays settled.
     /// Members are all sent again, since one more SADD of them does no harm.
-    pub fn rewind(&mut self) {
+    /// Returns whether this is the first time.
+    pub fn rewind(&mut self) -> bool {
         self.item_at = 0;
         self.member_at = 0;
+        !std::mem::replace(&mut self.was_resent, true)
     }
 
     fn keep(&mut self, record: Record, source: Source) -> u32 {

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::logging::Throttle;
-use crate::pipeline::Arrival;
+use crate::pipeline::{Arrival, Pipeline};
 use crate::plane::{self, Stream};
 use crate::shard::{Phase, Shard};
 use crate::stats::{DropReason, Source};
@@ -127,6 +127,7 @@ pub async fn serve(shard: &Rc<Shard>, source: Source, stream: Stream, slot: &Slo
         filled: 0,
         claimed: 0,
         has_reserve: false,
+        arrival: Arrival::now(),
         worked: Duration::ZERO,
         told: false,
         last_bytes: None,
@@ -148,6 +149,8 @@ struct Connection<'s> {
     claimed: usize,
     /// Whether the buffer grows into the budget's reserve.
     has_reserve: bool,
+    /// When what is to be decoded next was read.
+    arrival: Arrival,
     /// Time spent on decoding since other tasks last had their turn.
     worked: Duration,
     /// Whether the peer was told that the server ends.
@@ -171,22 +174,22 @@ impl Connection<'_> {
 
     /// Reads once and decodes what is whole.
     async fn turn(&mut self) -> Result<(), End> {
-        self.wait_for_room().await?;
+        self.wait_for_room().await;
         if self.filled == 0 {
             let count = self.fill_scratch().await?;
-            let arrival = Arrival::now();
+            self.arrival = Arrival::now();
             let scratch = self.shard.scratch.borrow();
-            let taken = self.decode(&scratch[..count], arrival)?;
+            let taken = self.decode(&scratch[..count])?;
             if taken < count {
                 self.keep(&scratch[taken..count]);
             }
         } else {
             if self.needs_more() {
                 self.fill_buffer().await?;
+                self.arrival = Arrival::now();
             }
-            let arrival = Arrival::now();
             let buffer = std::mem::take(&mut self.buffer);
-            let decoded = self.decode(&buffer[..self.filled], arrival);
+            let decoded = self.decode(&buffer[..self.filled]);
             self.buffer = buffer;
             let taken = decoded?;
             self.buffer.copy_within(taken..self.filled, 0);
@@ -267,31 +270,40 @@ impl Connection<'_> {
         }
     }
 
-    async fn wait_for_room(&mut self) -> Result<(), End> {
+    async fn wait_for_room(&mut self) {
         let shard = self.shard;
-        if shard.pipeline.borrow().has_room() {
-            return Ok(());
+        let is_under_way = self.filled > 0;
+        // A new frame needs room in the budget; one that is under way may use
+        // the reserve.
+        let has_room = |pipeline: &Pipeline| {
+            let may_begin = shard.common.budget.has_room() || pipeline.has_given_up();
+            pipeline.has_room() && (is_under_way || may_begin)
+        };
+        if has_room(&shard.pipeline.borrow()) {
+            return;
         }
         // The wait is ours, not the peer's.
         self.slot.waits_since.set(None);
         shard.watch_budget();
         poll_fn(|cx| {
             let mut pipeline = shard.pipeline.borrow_mut();
-            if pipeline.has_room() {
+            if has_room(&pipeline) {
                 return Poll::Ready(());
             }
             pipeline.wait_for_room(cx.waker());
             Poll::Pending
         })
         .await;
-        Ok(())
+        self.slot.waits_since.set(is_under_way.then(Instant::now));
     }
 
     // ---- decode and append ----------------------------------------------
 
     /// Decodes whole frames at the front of `bytes` and appends their points,
     /// as long as there is room; returns how many bytes that took.
-    fn decode(&mut self, bytes: &[u8], arrival: Arrival) -> Result<usize, End> {
+    fn decode(&mut self, bytes: &[u8]) -> Result<usize, End> {
+        let started = Instant::now();
+        let mut is_too_long = false;
         let mut pipeline = self.shard.pipeline.borrow_mut();
         let mut decoder = self.shard.decoder.borrow_mut();
         let mut taken = 0;
@@ -300,7 +312,8 @@ impl Connection<'_> {
                 break;
             };
             if length > self.shard.common.settings.horizon.frame_bytes_max {
-                return Err(End::TooLong);
+                is_too_long = true;
+                break;
             }
             let start = taken + HEADER_BYTES;
             let Some(frame) = bytes.get(start..start + length) else {
@@ -320,7 +333,7 @@ impl Connection<'_> {
                     counts.drop(DropReason::BadShape, invalid.shape);
                     counts.drop(DropReason::NotNumeric, invalid.not_numeric);
                     counts.drop(DropReason::OutOfRange, invalid.out_of_range);
-                    pipeline.append(decoded.points(), self.source, arrival, None);
+                    pipeline.append(decoded.points(), self.source, self.arrival, None);
                 }
                 Err(bad) => {
                     pipeline
@@ -335,11 +348,14 @@ impl Connection<'_> {
         }
         pipeline.counts.source(self.source).bytes += taken as u64;
         drop(pipeline);
-        let worked = arrival.at.elapsed();
+        let worked = started.elapsed();
         self.worked += worked;
         self.shard
             .work_us
             .set(self.shard.work_us.get() + worked.as_micros() as u64);
+        if is_too_long {
+            return Err(End::TooLong);
+        }
         Ok(taken)
     }
 
@@ -403,7 +419,7 @@ impl Connection<'_> {
                 self.has_reserve = true;
                 break;
             }
-            if self.slot.given_up.get() || self.shard.phase.get() == Phase::Emptying {
+            if self.slot.given_up.get() || self.shard.pipeline.borrow().has_given_up() {
                 return Err(End::Stalled);
             }
             plane::sleep(BUDGET_RETRY).await;

@@ -166,10 +166,22 @@ impl Pipeline {
             return true;
         }
         match self.redis {
-            Redis::Ready => self.waiting.len() < self.in_flight_max && self.budget.has_room(),
+            Redis::Ready => {
+                // With nothing of ours to settle, the budget is full of partial
+                // frames, and only completing one of them gives room back.
+                let nothing_to_settle = self.waiting.is_empty() && self.in_flight.is_empty();
+                self.waiting.len() < self.in_flight_max
+                    && (nothing_to_settle || self.budget.has_room())
+            }
             Redis::Away => self.budget.has_room(),
             Redis::Refusing => false,
         }
+    }
+
+    /// Whether the time for the drain is over, so that what still comes is only
+    /// counted.
+    pub fn has_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// Has `waker` woken when there may be room.
@@ -253,7 +265,7 @@ impl Pipeline {
             }
             self.current.note_arrival(turn.at, appended as u32);
             if let Some(completion) = completion {
-                self.current.carry(completion.clone());
+                self.current.carry(completion);
             }
         }
         if self.current.points() >= self.batch_points_max {
@@ -460,6 +472,10 @@ impl Pipeline {
         for batch in batches.chain([&mut self.current]) {
             batch.renumber(&moved);
         }
+        // A batch may hold, under its name, a metric that only now gets an entry:
+        // what comes next must not overtake it.
+        self.seal();
+        self.current.after = self.current.seq - 1;
     }
 
     /// Has `waker` woken when there may be something to flush.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -150,6 +150,8 @@ impl fmt::Display for Drained {
 pub struct Handle {
     started: Instant,
     draining: AtomicBool,
+    /// What each shard has last said that it counts.
+    last_counts: Mutex<Vec<Counts>>,
     addresses: Addresses,
     common: Arc<Common>,
 }
@@ -251,6 +253,7 @@ impl Server {
         let handle = Arc::new(Handle {
             started: Instant::now(),
             draining: AtomicBool::new(false),
+            last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
             addresses,
             common,
         });
@@ -370,11 +373,19 @@ impl Handle {
     /// between two of its turns.
     pub fn status(&self) -> Status {
         let mut counts = Counts::new();
-        for answer in ask(&self.common.inboxes, Message::Count) {
+        let answers = ask(&self.common.inboxes, Message::Count);
+        let mut last = self
+            .last_counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (answer, last) in answers.into_iter().zip(last.iter_mut()) {
+            // A shard that is late is shown as it was: counters never go back.
             if let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) {
-                counts += &shard;
+                *last = shard;
             }
+            counts += last;
         }
+        drop(last);
         let states = self.common.board.states();
         let (state, reason) = self.judge(&states, &counts);
         let draining = self.draining.load(Ordering::Relaxed);

@@ -23,7 +23,7 @@ use crossbeam_channel::Sender as Reply;
 use socket2::Socket;
 
 use crate::admit;
-use crate::batch::{Completion, Outcome};
+use crate::batch::{self, Completion, Outcome};
 use crate::budget::Budget;
 use crate::connection::{self, BUDGET_RETRY, Buffers, LOG_PERIOD, Slot};
 use crate::logging::Throttle;
@@ -181,7 +181,11 @@ impl Event {
             if happened() {
                 return Poll::Ready(());
             }
-            self.waiting.borrow_mut().push(cx.waker().clone());
+            let mut waiting = self.waiting.borrow_mut();
+            // A task may wait in vain any number of times before it happens.
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
@@ -321,12 +325,20 @@ async fn accept_all(shard: &Rc<Shard>, source: Source, listener: &Listener) {
                 }
                 plane::sleep(ACCEPT_RETRY).await;
             }
-            None => break,
+            None => {
+                while let Some(accepted) = listener.accept_queued() {
+                    shard.hand_over(source, accepted);
+                }
+                // The kernel may have accepted one more for us already.
+                plane::let_others_run().await;
+                let last = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+                if let Poll::Ready(Ok(accepted)) = last {
+                    shard.hand_over(source, accepted);
+                }
+                return;
+            }
         }
         plane::let_others_run().await;
-    }
-    while let Some(accepted) = listener.accept_queued() {
-        shard.hand_over(source, accepted);
     }
 }
 
@@ -415,6 +427,14 @@ impl Shard {
     }
 
     fn append(&self, points: &[OwnedPoint], reply: Reply<Outcome>) {
+        let mut pipeline = self.pipeline.borrow_mut();
+        if !pipeline.has_room() || !self.common.budget.has_room() {
+            let _ = reply.try_send(Outcome {
+                busy: true,
+                ..Outcome::default()
+            });
+            return;
+        }
         let completion = Rc::new(Completion::new(move |outcome| {
             // Whoever waited may have gone.
             let _ = reply.try_send(outcome);
@@ -424,7 +444,6 @@ impl Shard {
             timestamp: point.timestamp,
             value: point.value,
         });
-        let mut pipeline = self.pipeline.borrow_mut();
         pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
     }
 
@@ -485,7 +504,12 @@ async fn serve(shard: Rc<Shard>, source: Source, stream: Stream, slot: Rc<Slot>,
 /// What each shard holds at most besides the shared budget, in bytes.
 pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
     let decoder = pickle::scratch_bytes_max(settings.horizon.frame_bytes_max);
+    let frame_points = pickle::points_max(settings.horizon.frame_bytes_max);
     vec![
+        (
+            "points of one frame, beyond the buffers",
+            (frame_points * batch::POINT_BYTES_MAX) as u64,
+        ),
         (
             "metric table, with names of 64 bytes",
             admit::table_bytes_max(settings.horizon.metrics_max),

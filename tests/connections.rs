@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::fixture::now_s;
 use crate::fixture::redis::Redis;
-use crate::fixture::sender::{Load, LoadPlan, Sender, frame, values_of};
+use crate::fixture::sender::{Load, LoadPlan, Sender, frame, framed, pickle, values_of};
 use crate::fixture::skyring::Plan;
 
 /// Lets this process, and the servers it starts, have enough files open.
@@ -249,6 +249,63 @@ fn one_metric_from_many_connections_keeps_each_ones_order() {
             .collect();
         let wanted: Vec<f64> = (0..500).map(|at| start + f64::from(at)).collect();
         assert!(own == wanted, "connection {connection}: {own:?}");
+    }
+    skyring.finish();
+}
+
+/// A relay that connects anew for each frame, for days: whatever a connection
+/// leaves behind in the server adds up. The runtime counts references to a task
+/// in 16 bits, so a waker that is left behind would end the server after 32,767.
+#[test]
+fn forty_thousand_connections_one_after_another_leave_nothing_behind() {
+    let redis = Redis::start();
+    let skyring = Plan::with(&redis).set("shards", 1).start();
+    let address: std::net::SocketAddr = skyring.pickle().parse().unwrap();
+    for _ in 0..40_000 {
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        // Reset, so that the test does not use up the ports of the host.
+        socket2::SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+    Sender::connect(&skyring.pickle()).send_point("after", 1.0);
+    let counts = skyring.wait_until_settled(1);
+    assert!(counts.number("connections_accepted") > 32_767);
+    skyring.finish();
+}
+
+/// Partial frames that together use up all the memory there is for them: one of
+/// them at a time may go beyond, so that all are completed in the end.
+#[test]
+fn partial_frames_that_fill_the_budget_are_all_completed() {
+    const FRAME_BYTES: usize = 1 << 20;
+    let redis = Redis::start();
+    let skyring = Plan::with(&redis)
+        .set("horizon.frame_bytes_max", FRAME_BYTES)
+        .set("horizon.buffer_bytes_max", 3 * FRAME_BYTES)
+        .start();
+    let mut senders: Vec<Sender> = (0..6).map(|_| Sender::connect(&skyring.pickle())).collect();
+    let frames: Vec<Vec<u8>> = (0..senders.len())
+        .map(|n| {
+            let mut body = pickle(&[(&format!("large.{n}"), now_s() as f64, 1.0)]);
+            // What stands behind the pickle's end has no meaning, but is read.
+            body.resize(FRAME_BYTES - 4, b'.');
+            framed(&body)
+        })
+        .collect();
+    let half = FRAME_BYTES / 2;
+    for (sender, frame) in senders.iter_mut().zip(&frames) {
+        sender.send(&frame[..half]);
+    }
+    // Each in a thread of its own: those whose turn has not come are not read.
+    std::thread::scope(|scope| {
+        for (sender, frame) in senders.iter_mut().zip(&frames) {
+            scope.spawn(|| sender.send(&frame[half..]));
+        }
+    });
+    skyring.wait_until_settled(6);
+    for sender in &senders {
+        sender.assert_open();
     }
     skyring.finish();
 }

@@ -18,16 +18,10 @@ impl MemoryTable {
     pub fn new(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Self {
         let horizon = &settings.horizon;
         let shards = placement(settings).len() as u64;
-        let mut lines = vec![
-            (
-                "connections and unsettled batches".to_owned(),
-                horizon.buffer_bytes_max as u64,
-            ),
-            (
-                "room kept for one full frame".to_owned(),
-                horizon.frame_bytes_max as u64,
-            ),
-        ];
+        let mut lines = vec![(
+            "connections and unsettled batches".to_owned(),
+            horizon.buffer_bytes_max as u64,
+        )];
         for (name, bytes) in shard_bytes {
             lines.push((
                 format!("{name}, {shards} shards"),
@@ -124,13 +118,13 @@ mod tests {
             &settings,
             &[("metric table", 7 << 20), ("scratch", 1 << 19)],
         );
-        assert_eq!(table.total_bytes(), (256 + 64 + 7) * (1 << 20) + (1 << 19));
+        assert_eq!(table.total_bytes(), (256 + 7) * (1 << 20) + (1 << 19));
         let text = table.to_string();
         let ends: Vec<&str> = text
             .lines()
             .filter_map(|line| line.split(' ').next_back())
             .collect();
-        assert_eq!(ends, ["MiB", "256.0", "64.0", "7.0", "0.5", "327.5"]);
+        assert_eq!(ends, ["MiB", "256.0", "7.0", "0.5", "263.5"]);
     }
 
     #[test]

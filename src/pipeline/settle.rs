@@ -21,7 +21,7 @@ impl Pipeline {
         let mut taken = 0;
         while let Some(mut batch) = self.in_flight.pop_front() {
             let outcome = self.settle_batch(&mut batch, &bytes[taken..]);
-            if !batch.is_answered() {
+            if outcome.is_err() || !batch.is_answered() {
                 self.in_flight.push_front(batch);
                 taken += outcome?;
                 break;
@@ -193,14 +193,15 @@ impl Pipeline {
     }
 
     fn prepare_resend(&mut self, batch: &mut Batch) {
-        batch.rewind();
+        // The members of the first time are sent again by each further one.
+        let is_first = batch.rewind();
         let metrics: Vec<Option<MetricId>> =
             batch.unsettled().map(|(_, item)| item.metric()).collect();
         self.counts.redis.resent += metrics.len() as u64;
         for metric in metrics.into_iter().flatten() {
             let entry = self.metrics.entry(metric);
             self.doubtful += u64::from(entry.mark_doubtful());
-            if entry.begin_sadd() {
+            if is_first && entry.begin_sadd() {
                 batch.assert_member(metric);
             }
         }

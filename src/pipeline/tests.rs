@@ -414,6 +414,44 @@ fn a_completion_is_told_when_its_points_are_settled() {
         admitted: 50,
         refused: 1,
         lost: 0,
+        busy: false,
     };
     assert_eq!(*told.borrow(), [outcome]);
+}
+
+/// An answer of a kind that no command here gets must not pass for one.
+#[test]
+fn a_foreign_answer_to_the_last_command_loses_no_point() {
+    let mut pipeline = pipeline(16, 1000);
+    let mut model = Model::default();
+    append(&mut pipeline, &[("a".to_owned(), 1_700_000_001)]);
+    finish(&mut pipeline, &mut model);
+    append(&mut pipeline, &[("a".to_owned(), 1_700_000_002)]);
+    assert!(pipeline.flush(&mut Vec::new(), true));
+    assert_eq!(pipeline.settle(b"+OK\r\n"), Err(Garbage));
+    pipeline.lose_connection();
+    pipeline.connect();
+    finish(&mut pipeline, &mut model);
+    assert_balanced(&pipeline);
+    assert_eq!(model.timestamps("a"), [1_700_000_001, 1_700_000_002]);
+}
+
+/// A Redis that takes SADD and refuses APPEND for long must not make the batch
+/// larger each time it is sent again.
+#[test]
+fn a_batch_that_is_refused_again_and_again_does_not_grow() {
+    let mut pipeline = pipeline(16, 1000);
+    append(&mut pipeline, &[("a".to_owned(), 1_700_000_001)]);
+    let mut sizes = Vec::new();
+    for _ in 0..10 {
+        let mut out = Vec::new();
+        assert!(pipeline.flush(&mut out, true));
+        let sadds = out.windows(4).filter(|word| word == b"SADD").count();
+        sizes.push(out.len());
+        let answers = format!("-NOPERM no\r\n{}", ":1\r\n".repeat(sadds));
+        assert_eq!(pipeline.settle(answers.as_bytes()), Ok(answers.len()));
+        assert_eq!(pipeline.redis(), Redis::Refusing);
+    }
+    assert!(sizes[2..].iter().all(|size| *size == sizes[2]), "{sizes:?}");
+    assert_balanced(&pipeline);
 }

@@ -121,6 +121,11 @@ pub fn scratch_bytes_max(frame_bytes_max: usize) -> usize {
     points + words * size_of::<u32>() + most.side + points / 2 + KEEP_BYTES
 }
 
+/// Most points that a frame of this many bytes can have.
+pub fn points_max(frame_bytes: usize) -> usize {
+    Limits::of(frame_bytes.min(FRAME_BYTES_LIMIT)).points
+}
+
 /// The points of one good frame, borrowed from it and from the decoder.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoded<'a> {
