@@ -158,12 +158,9 @@ impl Entry {
         self.marks & SADD_UNDER_WAY != 0
     }
 
-    /// Notes that the metric's series may hold records twice; false if that was
-    /// known already.
-    pub fn mark_doubtful(&mut self) -> bool {
-        let marked = self.marks & DOUBTFUL == 0;
+    /// Notes that the metric's series may hold records twice.
+    pub fn mark_doubtful(&mut self) {
         self.marks |= DOUBTFUL;
-        marked
     }
 }
 

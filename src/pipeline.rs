@@ -85,9 +85,6 @@ impl Arrival {
 pub struct Pipeline {
     /// What this shard counts.
     pub counts: Counts,
-    /// Metrics whose commands were sent again, whose series may therefore hold
-    /// records twice until they are trimmed next.
-    pub doubtful: u64,
     metrics: Metrics,
     rules: Rules,
     encoder: Encoder,
@@ -125,7 +122,6 @@ impl Pipeline {
     pub fn new(settings: &Settings, budget: Arc<Budget>) -> Self {
         let mut pipeline = Self {
             counts: Counts::new(),
-            doubtful: 0,
             metrics: Metrics::new(settings.horizon.metrics_max),
             rules: Rules::new(settings.horizon.name_bytes_max),
             encoder: Encoder::new(&settings.redis.namespace),

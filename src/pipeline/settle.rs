@@ -200,7 +200,7 @@ impl Pipeline {
         self.counts.redis.resent += metrics.len() as u64;
         for metric in metrics.into_iter().flatten() {
             let entry = self.metrics.entry(metric);
-            self.doubtful += u64::from(entry.mark_doubtful());
+            entry.mark_doubtful();
             if is_first && entry.begin_sadd() {
                 batch.assert_member(metric);
             }
