@@ -25,15 +25,42 @@ pub struct Point<'a> {
     pub value: Number,
 }
 
-/// Why one item of an otherwise good frame is no point.
+/// Why one item of an otherwise good frame, one line or one datagram is no point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalid {
-    /// Not of the form `(name, (timestamp, value))`.
+    /// Not of the form `(name, (timestamp, value))`, or `name value timestamp` in a line.
     Shape,
     /// The timestamp or value is `None`, a container, or text that is not a number.
     NotNumeric,
     /// An integer that no msgpack integer can hold: below -2^63 or above 2^64 - 1.
     OutOfRange,
+}
+
+/// How many items were no points, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InvalidCounts {
+    /// As [`Invalid::Shape`].
+    pub shape: u64,
+    /// As [`Invalid::NotNumeric`].
+    pub not_numeric: u64,
+    /// As [`Invalid::OutOfRange`].
+    pub out_of_range: u64,
+}
+
+impl InvalidCounts {
+    /// All reasons together.
+    pub fn total(self) -> u64 {
+        self.shape + self.not_numeric + self.out_of_range
+    }
+
+    /// Counts one item.
+    pub fn add(&mut self, why: Invalid) {
+        match why {
+            Invalid::Shape => self.shape += 1,
+            Invalid::NotNumeric => self.not_numeric += 1,
+            Invalid::OutOfRange => self.out_of_range += 1,
+        }
+    }
 }
 
 const _: () = assert!(

@@ -1,6 +1,9 @@
 //! The formats on the wire, none of which does any I/O: bytes in, points out,
 //! and the other way round.
 
+#[cfg(test)]
+mod goldens;
 pub mod msgpack;
+mod number;
 pub mod pickle;
 pub mod resp;

@@ -38,7 +38,7 @@ mod tests;
 mod text;
 mod walk;
 
-use crate::point::{Invalid, Number, Point};
+use crate::point::{InvalidCounts, Number, Point};
 
 /// Longest frame that is decoded: offsets must leave three bits for a tag.
 pub const FRAME_BYTES_LIMIT: usize = 1 << 29;
@@ -164,32 +164,6 @@ impl<'a> Decoded<'a> {
     /// How many items were no points.
     pub fn invalid(&self) -> InvalidCounts {
         self.invalid
-    }
-}
-
-/// How many items of a frame were no points, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InvalidCounts {
-    /// As [`Invalid::Shape`].
-    pub shape: u64,
-    /// As [`Invalid::NotNumeric`].
-    pub not_numeric: u64,
-    /// As [`Invalid::OutOfRange`].
-    pub out_of_range: u64,
-}
-
-impl InvalidCounts {
-    /// All reasons together.
-    pub fn total(self) -> u64 {
-        self.shape + self.not_numeric + self.out_of_range
-    }
-
-    fn add(&mut self, why: Invalid) {
-        match why {
-            Invalid::Shape => self.shape += 1,
-            Invalid::NotNumeric => self.not_numeric += 1,
-            Invalid::OutOfRange => self.out_of_range += 1,
-        }
     }
 }
 

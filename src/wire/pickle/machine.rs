@@ -22,7 +22,8 @@
 //! of the opcode that made them, and what they hold is dropped.
 
 use super::walk::{Walk, digits, is_bool};
-use super::{BadFrame, InvalidCounts, Limits, Scratch, TextAt, make_room, text};
+use super::{BadFrame, Limits, Scratch, TextAt, make_room, text};
+use crate::point::InvalidCounts;
 
 const TAG_SHIFT: u32 = 29;
 pub(super) const OFFSET: u32 = (1 << TAG_SHIFT) - 1;

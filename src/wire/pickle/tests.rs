@@ -2,7 +2,6 @@
 //! unpickler: see `tests/goldens/make_pickles.py`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,6 +9,7 @@ use proptest::sample::{Index, select};
 use serde_json::Value;
 
 use super::*;
+use crate::wire::goldens::{below_tests, files, hex, spelled};
 
 /// What a frame decodes to, in a form that can be compared: NaN equals itself.
 type Answer = Result<(Vec<(Vec<u8>, String, String)>, InvalidCounts), BadFrame>;
@@ -29,20 +29,6 @@ fn answer(decoded: Result<Decoded<'_>, BadFrame>) -> Answer {
         })
         .collect();
     Ok((points, decoded.invalid()))
-}
-
-/// A number as the goldens spell it.
-fn spelled(number: Number) -> String {
-    match number {
-        Number::Int(n) => format!("i:{n}"),
-        Number::Uint(n) => {
-            assert!(n > i64::MAX as u64, "{n} must be Int");
-            format!("u:{n}")
-        }
-        Number::Float(x) if x.is_nan() => "f:nan".to_owned(),
-        Number::Float(x) => format!("f:{:016x}", x.to_bits()),
-        Number::Bool(b) => format!("b:{}", u8::from(b)),
-    }
 }
 
 /// Decodes with both levels, holds them against each other and against the bound of
@@ -66,14 +52,6 @@ fn decode(frame: &[u8]) -> Answer {
     general
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(2000)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// Whether the fast path takes a frame.
 fn is_fast(frame: &[u8]) -> bool {
     fast::decode(frame, &mut Scratch::default()).is_some()
@@ -91,23 +69,6 @@ fn good(frame: &[u8]) -> Vec<(String, String, String)> {
 fn invalid(frame: &[u8]) -> [u64; 3] {
     let counts = decode(frame).unwrap().1;
     [counts.shape, counts.not_numeric, counts.out_of_range]
-}
-
-fn below_tests(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(path)
-}
-
-fn files(folder: &str) -> BTreeMap<String, Vec<u8>> {
-    std::fs::read_dir(below_tests(folder))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, std::fs::read(path).unwrap())
-        })
-        .collect()
 }
 
 fn goldens() -> BTreeMap<String, Vec<u8>> {

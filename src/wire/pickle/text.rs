@@ -1,12 +1,8 @@
 //! Texts inside pickles: lines of protocol 0, escapes, and numbers in letters.
 
 use super::BadFrame;
-use crate::point::{Invalid, Number};
-
-/// Longest text that is read as a number. A text can be shared by every point of a
-/// frame, so its length must not multiply with their number. `repr` of a double takes
-/// 24 bytes.
-const NUMERIC_TEXT_BYTES_MAX: usize = 128;
+use crate::point::Number;
+use crate::wire::number;
 
 /// Splits off the line at the start, without its newline, which must be there.
 #[inline]
@@ -63,18 +59,18 @@ pub(super) fn integer(line: &[u8]) -> Result<Option<Number>, BadFrame> {
     if digits.is_empty() || ambiguous || !digits.iter().all(u8::is_ascii_digit) {
         return Err(BadFrame::BadNumber);
     }
-    Ok(magnitude(digits).and_then(|n| {
+    Ok(number::magnitude(digits).and_then(|n| {
         if negative {
             0_i64.checked_sub_unsigned(n).map(Number::Int)
         } else {
-            Some(unsigned(n))
+            Some(number::unsigned(n))
         }
     }))
 }
 
 /// Reads the text of a FLOAT opcode.
 pub(super) fn float(line: &[u8]) -> Result<f64, BadFrame> {
-    parse_float(line.trim_ascii()).ok_or(BadFrame::BadNumber)
+    number::float(line.trim_ascii()).ok_or(BadFrame::BadNumber)
 }
 
 /// Reads the line of a memo index: digits only.
@@ -95,30 +91,6 @@ pub(super) fn index(rest: &[u8]) -> Result<(usize, &[u8]), BadFrame> {
         }
     }
     Err(BadFrame::Truncated)
-}
-
-/// Reads a timestamp or value that was sent as a text: digits only make an integer,
-/// or a float if it is too large for 64 bits; anything else that is numeric, a float.
-pub(super) fn number(text: &[u8]) -> Result<Number, Invalid> {
-    if text.len() > NUMERIC_TEXT_BYTES_MAX {
-        return Err(Invalid::NotNumeric);
-    }
-    let text = text.trim_ascii();
-    if !text.is_empty()
-        && text.iter().all(u8::is_ascii_digit)
-        && let Some(n) = magnitude(text)
-    {
-        return Ok(unsigned(n));
-    }
-    parse_float(text)
-        .map(Number::Float)
-        .ok_or(Invalid::NotNumeric)
-}
-
-/// The integer kind that a number from 0 to 2^64 - 1 has.
-#[inline]
-pub(super) fn unsigned(n: u64) -> Number {
-    i64::try_from(n).map_or(Number::Uint(n), Number::Int)
 }
 
 /// Takes the quotes off the argument of a STRING opcode.
@@ -241,14 +213,4 @@ fn hex(text: &[u8], digits: usize) -> Result<(u32, &[u8]), BadFrame> {
         value = value << 4 | digit;
     }
     Ok((value, rest))
-}
-
-fn magnitude(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0_u64, |n, digit| {
-        n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
-}
-
-fn parse_float(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -2,8 +2,9 @@
 //! the arena are made of are described in [`super::machine`].
 
 use super::machine::{ATOM, FLOAT, LIST, NO_TEXT, OFFSET, PAIR, TEXT, TUPLE};
-use super::{BadFrame, InvalidCounts, Limits, Stored, TextAt, make_room, text};
-use crate::point::{Invalid, Number};
+use super::{BadFrame, Limits, Stored, TextAt, make_room, text};
+use crate::point::{Invalid, InvalidCounts, Number};
+use crate::wire::number;
 
 /// Longest line that is read as an integer once more when a point is made of it. Python
 /// writes at most 20 digits of what 64 bits hold; the same line can be in many points.
@@ -181,7 +182,7 @@ impl<'a> Walk<'a> {
     /// The number that a text spells.
     fn text_number(&self, handle: u32) -> Result<Number, Invalid> {
         let text = self.text(handle).ok_or(Invalid::NotNumeric)?;
-        text::number(text.of(self.frame, self.side))
+        number::parse(text.of(self.frame, self.side))
     }
 
     #[inline]

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skyring::wire::pickle::{BadFrame, Decoded, Decoder, InvalidCounts, scratch_bytes_max};
+use skyring::point::InvalidCounts;
+use skyring::wire::pickle::{BadFrame, Decoded, Decoder, scratch_bytes_max};
 
 /// Numbers are compared by how they print, so that NaN equals itself.
 type Answer = Result<(Vec<(Vec<u8>, String)>, InvalidCounts), BadFrame>;

@@ -1,0 +1,217 @@
+//! Numbers that were sent as texts: in lines, and where pickles and datagrams hold a
+//! text in the place of a number.
+
+use crate::point::{Invalid, Number};
+
+/// Longest text that is read as a number. A text can be shared by every point of a
+/// pickle, so its length must not multiply with their number. `repr` of a double takes
+/// 24 bytes.
+pub(super) const NUMERIC_TEXT_BYTES_MAX: usize = 128;
+
+/// Most bytes after the sign that `short` reads: so many digits always fit 64 bits.
+const SHORT_BYTES_MAX: usize = 19;
+
+/// Largest integer up to which a double holds every one.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Doubles hold the powers of ten exactly up to 10^22; a short text needs no more.
+const POWERS_OF_TEN: [f64; SHORT_BYTES_MAX] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18,
+];
+
+/// Reads a timestamp or value that was sent as a text: digits only make an integer,
+/// or a float if it is too large for 64 bits; anything else that is numeric, a float.
+///
+/// Numeric is what Python's `float()` takes, the ASCII of it: blanks around it, a
+/// sign, an exponent, `inf`, `infinity` and `nan` in any case. Not underscores, which
+/// Python allows since it allows them in its source.
+#[inline]
+pub(super) fn parse(text: &[u8]) -> Result<Number, Invalid> {
+    short(text).map_or_else(|| long(text), Ok)
+}
+
+/// Reads a text as a double, without blanks around it.
+pub(super) fn float(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The integer kind that a number from 0 to 2^64 - 1 has.
+#[inline]
+pub(super) fn unsigned(n: u64) -> Number {
+    i64::try_from(n).map_or(Number::Uint(n), Number::Int)
+}
+
+/// What digits make, or `None` if that is too large for 64 bits.
+pub(super) fn magnitude(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |n, digit| {
+        n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })
+}
+
+/// Reads what nearly all senders write: some digits, with a sign and a point perhaps.
+/// `None` means that it must be read more carefully.
+///
+/// The digits as an integer and the power of ten below them are both exact doubles, so
+/// that their quotient, which is rounded once, is the double that is nearest to the text.
+#[inline]
+fn short(text: &[u8]) -> Option<Number> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > SHORT_BYTES_MAX {
+        return None;
+    }
+    let mut all = 0_u64;
+    let mut point = None;
+    for (at, byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            all = all * 10 + u64::from(digit);
+        } else if *byte == b'.' && point.is_none() {
+            point = Some(at);
+        } else {
+            return None;
+        }
+    }
+    let fraction = point.map_or(0, |at| digits.len() - at - 1);
+    if digits.len() == usize::from(point.is_some()) {
+        return None;
+    }
+    if point.is_none() && !negative {
+        return Some(unsigned(all));
+    }
+    if all > EXACT_MAX {
+        return None;
+    }
+    let size = all as f64 / POWERS_OF_TEN.get(fraction)?;
+    Some(Number::Float(if negative { -size } else { size }))
+}
+
+#[inline(never)]
+fn long(text: &[u8]) -> Result<Number, Invalid> {
+    if text.len() > NUMERIC_TEXT_BYTES_MAX {
+        return Err(Invalid::NotNumeric);
+    }
+    let text = text.trim_ascii();
+    if !text.is_empty()
+        && text.iter().all(u8::is_ascii_digit)
+        && let Some(n) = magnitude(text)
+    {
+        return Ok(unsigned(n));
+    }
+    float(text).map(Number::Float).ok_or(Invalid::NotNumeric)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::wire::goldens::spelled;
+
+    fn said(text: &[u8]) -> Result<String, Invalid> {
+        parse(text).map(spelled)
+    }
+
+    /// The quick reading must be the careful one, bit for bit, also of the sign of zero.
+    fn both(text: &[u8]) {
+        assert_eq!(said(text), long(text).map(spelled), "{text:?}");
+    }
+
+    #[test]
+    fn the_limits_of_the_quick_reading_are_exact() {
+        for text in [
+            "",
+            "-",
+            ".",
+            "-.",
+            "0",
+            "-0",
+            "0.",
+            ".0",
+            "-.0",
+            "1..2",
+            "1.2.3",
+            "--1",
+            "+1",
+            "007",
+            "9007199254740992.",
+            "9007199254740993.",
+            "-9007199254740993",
+            "900719925474099.3",
+            ".000000000000000001",
+            ".0000000000000000001",
+            "0.000000000000000001",
+            "9999999999999999999",
+            "-9999999999999999999",
+            "18446744073709551615",
+            "18446744073709551616",
+            "9223372036854775807",
+            "9223372036854775808",
+            "0.1",
+            "123.456",
+            "1e3",
+            "1_0",
+            "0x1",
+            "nan",
+            "-inf",
+            " 1",
+            "1 ",
+            "1\n",
+        ] {
+            both(text.as_bytes());
+        }
+        assert_eq!(parse(b"12"), Ok(Number::Int(12)));
+        assert_eq!(parse(b"-12"), Ok(Number::Float(-12.0)));
+        assert_eq!(parse(b"18446744073709551615"), Ok(Number::Uint(u64::MAX)));
+        assert_eq!(parse(b"0.3"), Ok(Number::Float(0.3)));
+        assert_eq!(parse(b"1_0"), Err(Invalid::NotNumeric));
+        assert_eq!(
+            parse(&[b'1'; NUMERIC_TEXT_BYTES_MAX + 1]),
+            Err(Invalid::NotNumeric)
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            cases: 4096,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn texts_like_numbers_are_read_alike(
+            text in vec(select(b"0123456789012345678901234567890123456789..-+eE _nN".to_vec()), 0..24)
+        ) {
+            both(&text);
+        }
+
+        #[test]
+        fn short_decimals_are_the_nearest_doubles(
+            sign in select(vec!["", "-"]),
+            whole in 0..10_000_000_000_u64,
+            fraction in "[0-9]{0,12}",
+        ) {
+            let text = format!("{sign}{whole}.{fraction}");
+            let nearest: f64 = text.parse().unwrap();
+            prop_assert_eq!(said(text.as_bytes()), Ok(spelled(Number::Float(nearest))));
+        }
+
+        // Goal: what Rust, like Python, prints of a double is read as that double.
+        #[test]
+        fn printed_doubles_come_back(x in any::<f64>().prop_filter("finite", |x| x.is_finite())) {
+            for text in [format!("{x:?}"), format!("{x:e}.").trim_end_matches('.').to_owned()] {
+                let back = match parse(text.as_bytes()) {
+                    Ok(Number::Float(back)) => back,
+                    Ok(Number::Int(back)) => back as f64,
+                    other => panic!("{other:?} of {text}"),
+                };
+                prop_assert_eq!(back.to_bits(), x.to_bits());
+            }
+        }
+    }
+}
