@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod goldens;
+pub mod line;
 pub mod msgpack;
 mod number;
 pub mod pickle;
