@@ -1,6 +1,7 @@
 //! The formats on the wire, none of which does any I/O: bytes in, points out,
 //! and the other way round.
 
+pub mod datagram;
 #[cfg(test)]
 mod goldens;
 pub mod line;
