@@ -11,6 +11,9 @@
 //! Arrays may have any of their three headers. A timestamp or value may be the text of
 //! a number too. Nothing is allocated, and nothing nested is followed by recursion.
 
+#[cfg(test)]
+mod tests;
+
 use super::number;
 use crate::point::{Invalid, Number, Point};
 
@@ -195,63 +198,4 @@ fn skip(mut rest: &[u8]) -> Result<&[u8], BadDatagram> {
         values = (values - 1).saturating_add(held);
     }
     Ok(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_point_is_read_from_every_form_of_its_parts() {
-        let point = Point {
-            name: b"a.b",
-            timestamp: Number::Int(1_609_459_200),
-            value: Number::Float(1.5),
-        };
-        for name in [
-            &b"\xa3a.b"[..],
-            b"\xd9\x03a.b",
-            b"\xda\0\x03a.b",
-            b"\xdb\0\0\0\x03a.b",
-        ] {
-            for array in [&b"\x92"[..], b"\xdc\0\x02", b"\xdd\0\0\0\x02"] {
-                for value in [
-                    &b"\xcb\x3f\xf8\0\0\0\0\0\0"[..],
-                    b"\xca\x3f\xc0\0\0",
-                    b"\xa31.5",
-                ] {
-                    let datagram = [array, name, array, b"\xce\x5f\xee\x66\x00", value].concat();
-                    assert_eq!(decode(&datagram), Ok(Ok(point)), "{datagram:02x?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_probe_of_the_test_utility_is_refused_by_its_shape() {
-        assert_eq!(
-            decode(b"\x92\xb3horizon.test.params\x01"),
-            Err(BadDatagram::Shape)
-        );
-    }
-
-    #[test]
-    fn refusals_name_the_first_fault() {
-        let cases = [
-            (&b""[..], BadDatagram::Empty),
-            (b"\x92\xa1a\x92\x01", BadDatagram::Truncated),
-            (b"\x92\xa1a\x92\x01\x02\x03", BadDatagram::TrailingBytes),
-            (b"\x92\xa1a\x92\x01\xc1", BadDatagram::UnknownByte(0xc1)),
-            (b"\x92\xa1a\x93\x01\x02\x03", BadDatagram::Shape),
-            (b"\x92\x01\x92\x01\x02", BadDatagram::Shape),
-            (b"\x92\xa1a\x01\x02", BadDatagram::TrailingBytes),
-            (b"garbage", BadDatagram::TrailingBytes),
-            (b"\xdd\xff\xff\xff\xff\xc0", BadDatagram::Truncated),
-            (b"\xdf\xff\xff\xff\xff", BadDatagram::Truncated),
-            (b"\xc6\xff\xff\xff\xff", BadDatagram::Truncated),
-        ];
-        for (datagram, why) in cases {
-            assert_eq!(decode(datagram), Err(why), "{datagram:02x?}");
-        }
-    }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use crate::point::Number;
 
 /// A number as the goldens spell it.
@@ -17,6 +19,12 @@ pub(super) fn spelled(number: Number) -> String {
         Number::Float(x) => format!("f:{:016x}", x.to_bits()),
         Number::Bool(b) => format!("b:{}", u8::from(b)),
     }
+}
+
+/// A point as the goldens spell it: its name in hexadecimal, its timestamp and value.
+pub(super) fn said((name, timestamp, value): &(Vec<u8>, String, String)) -> Value {
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!([name, timestamp, value])
 }
 
 /// The start of some bytes, for the message of a failed test.
