@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 
-use crate::host;
+use crate::host::{self, Transport};
 use crate::server::Handle;
 use crate::status::Status;
 
@@ -37,7 +37,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 ///
 /// As bind and listen of the system.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(host::probe_port(address)?)
+    TcpListener::bind(host::probe_port(address, Transport::Tcp)?)
 }
 
 /// The thread that serves the page. Ends when dropped.

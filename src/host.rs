@@ -17,9 +17,15 @@ use crate::settings::Settings;
 pub use cpus::{allowed_cpus, placement};
 pub use limits::{raise_file_limit, raise_memlock_limit};
 pub use memory::MemoryTable;
-pub use ports::probe_port;
+pub use ports::{Transport, probe_port};
 pub(crate) use redis::connect as connect_redis;
 pub use state::{PidFile, StateError, StateLock, default_state_dir};
+
+/// This host's name, as `uname -n` prints it and as Skyline knows its nodes.
+pub fn name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
 
 /// How good a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

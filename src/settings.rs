@@ -7,22 +7,60 @@
 
 mod fault;
 mod load;
+mod records;
 mod redis_url;
 mod relations;
+mod reload;
 mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::stats::Source;
+
 pub use fault::{Fault, Place, SettingsError};
+pub use records::{Fetch, Keys, NamespaceKeys, Remote, RemoteHostType, ShardTable};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
-pub use value::{LogFormat, LogLevel, PasswordFile};
+pub use reload::Change;
+pub use value::{Endpoint, HttpUrl, LogFormat, LogLevel, PasswordFile, Secret};
 
 use value::{Bad, Limits, Span, Value};
 
 /// The configuration file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "/etc/skyring/skyring.toml";
+
+/// Skyline's own SKIP_LIST.
+const SKIP: [&str; 4] = [
+    "skyline.analyzer.",
+    "skyline.boundary.",
+    "skyline.ionosphere.",
+    "skyline.mirage.",
+];
+
+/// Skyline's own DO_NOT_SKIP_LIST.
+const DO_NOT_SKIP: [&str; 16] = [
+    "skyline.analyzer.run_time",
+    "skyline.boundary.run_time",
+    "skyline.analyzer.ionosphere_metrics",
+    "skyline.analyzer.mirage_metrics",
+    "skyline.analyzer.total_analyzed",
+    "skyline.analyzer.total_anomalies",
+    "skyline.analyzer.anomalous",
+    "skyline.analyzer.metrics_sparsity",
+    "skyline.exceptions",
+    "skyline.mirage.checks",
+    "skyline.logged_errors",
+    "skyline.mirage.run_time",
+    "skyline.ionosphere.features_calculation_time",
+    "skyline.analyzer.labelled_metrics.anomalous",
+    "skyline.analyzer.labelled_metrics.checked",
+    "skyline.horizon.prometheus.flux_received",
+];
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
 
 /// One setting as the table describes it.
 pub struct Entry {
@@ -39,6 +77,8 @@ pub struct Entry {
     secret: bool,
     expected: fn(Limits) -> String,
     set: fn(&mut Settings, Span<'_>, Limits) -> Result<(), Bad>,
+    copy: fn(&mut Settings, &Settings),
+    is_same: fn(&Settings, &Settings) -> bool,
     show: fn(&Settings) -> String,
 }
 
@@ -75,6 +115,8 @@ macro_rules! entry {
                 settings.$($field).+ = Value::parse(value, limits)?;
                 Ok(())
             },
+            copy: |to, from| to.$($field).+.clone_from(&from.$($field).+),
+            is_same: |one, other| one.$($field).+ == other.$($field).+,
             show: |settings| Value::show(&settings.$($field).+),
         }
     };
@@ -91,7 +133,7 @@ macro_rules! table {
         }
         $(
             $(#[doc = $section_doc:literal])+
-            [$section:ident] $struct:ident {
+            [$section:ident = $path:literal] $struct:ident {
                 $(
                     $(#[doc = $s_doc:literal])+
                     $s_name:ident: $s_type:ty = $s_default:expr
@@ -132,7 +174,7 @@ macro_rules! table {
             $(entry!("", [$name], $name, $type, limits!($($range, $unit)?), [$($doc)+]),)+
             $($(
                 entry!(
-                    stringify!($section), [$section.$s_name], $s_name, $s_type,
+                    $path, [$section.$s_name], $s_name, $s_type,
                     limits!($($s_range, $s_unit)?), [$($s_doc)+]
                 ),
             )+)+
@@ -140,7 +182,7 @@ macro_rules! table {
 
         /// The sections of the TOML file, each with its comment.
         pub static SECTIONS: &[(&str, &[&str])] =
-            &[$((stringify!($section), &[$($section_doc),+]),)+];
+            &[$(($path, &[$($section_doc),+]),)+];
     };
 }
 
@@ -164,7 +206,7 @@ table! {
     }
 
     /// The Redis that Skyline reads.
-    [redis] RedisSettings {
+    [redis = "redis"] RedisSettings {
         /// `unix:/path`, or `redis://[:password@]host[:port][/db]`; empty = a private
         /// redis-server under state_dir, started and ended with this server.
         url: Option<RedisUrl> = None;
@@ -183,10 +225,26 @@ table! {
     }
 
     /// The listeners, and the bounds of what they take in.
-    [horizon] HorizonSettings {
+    [horizon = "horizon"] HorizonSettings {
         /// Addresses for carbon-relay's pickle stream; port 0 = any free port,
         /// [] = off.
         pickle: Vec<SocketAddr> = vec![value::local(2024)];
+        /// Addresses for msgpack over UDP, one point in each datagram; port 0 = any
+        /// free port, [] = off.
+        msgpack: Vec<SocketAddr> = vec![value::local(2025)];
+        /// Addresses for Graphite's line protocol over TCP; [] = off.
+        line_tcp: Vec<SocketAddr> = Vec::new();
+        /// Addresses for Graphite's line protocol over UDP; [] = off.
+        line_udp: Vec<SocketAddr> = Vec::new();
+        /// What the kernel is asked to hold for each UDP listener until it is read;
+        /// net.core.rmem_max bounds it.
+        udp_buffer_bytes: usize = 4 << 20, 65_536..=1 << 30, "bytes";
+        /// Skyline's SKIP_LIST: metrics whose name contains one of these, or every
+        /// dotted part of one of these, are dropped.
+        skip: Vec<String> = owned(&SKIP), 1..=4096, "bytes each";
+        /// Skyline's DO_NOT_SKIP_LIST: metrics that one of these fits are kept,
+        /// whatever horizon.skip says.
+        do_not_skip: Vec<String> = owned(&DO_NOT_SKIP), 1..=4096, "bytes each";
         /// Points older than this when they arrive are dropped.
         max_resolution_s: u32 = 1000, 1..=315_360_000, "seconds";
         /// Longest frame; the connection that announces a longer one is closed.
@@ -206,16 +264,111 @@ table! {
         /// A partial frame that has not grown for this long is given up with its
         /// connection.
         frame_stall_s: u32 = 60, 1..=3600, "seconds";
+        /// Whether the keys that other Skyline programs read besides the data are
+        /// kept: the heartbeat, the names received, the skip hashes.
+        side_keys: bool = true;
+        /// Time in which those keys are brought up to date once.
+        side_keys_s: u32 = 60, 1..=60, "seconds";
+    }
+
+    /// Trimming of the series in Redis. Not yet in force: leave Skyline's Roomba
+    /// running.
+    [roomba = "roomba"] RoombaSettings {
+        /// Whether series are trimmed.
+        enabled: bool = true;
+        /// Time between passes, Skyline's ROOMBA_OPTIMUM_RUN_DURATION.
+        interval_s: u32 = 60, 1..=86_400, "seconds";
+        /// Time that points are kept beyond redis.full_duration_s, Skyline's
+        /// ROOMBA_GRACE_TIME.
+        grace_s: u32 = 600, 0..=86_400, "seconds";
+        /// Whether the metrics of batch processing are left to Skyline's
+        /// analyzer_batch, Skyline's ROOMBA_DO_NOT_PROCESS_BATCH_METRICS.
+        skip_batch: bool = false;
+    }
+
+    /// Skyline's batch processing, whose metrics Roomba may leave alone. Not yet in
+    /// force.
+    [batch = "batch"] BatchSettings {
+        /// Skyline's BATCH_PROCESSING.
+        enabled: bool = false;
+        /// Skyline's BATCH_PROCESSING_NAMESPACES.
+        namespaces: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+    }
+
+    /// The cluster of Skyline instances, each of which stores its share of the
+    /// metrics.
+    [cluster = "cluster"] ClusterSettings {
+        /// This node's name in `shards`.
+        node: String = crate::host::name(), 1..=255, "bytes";
+        /// Skyline's HORIZON_SHARDS: each node's name and number, 0 to n-1 without a
+        /// gap, the same on all nodes; {} = no cluster.
+        shards: ShardTable = ShardTable::default();
+        /// Addresses for what other nodes' relays send, in pickle; they are listened
+        /// on only when shards are set.
+        shard_pickle: Vec<SocketAddr> = vec![value::local(2026)];
+        /// Skyline's REMOTE_SKYLINE_INSTANCES, as [[cluster.remote]]: node, url, user
+        /// and password_file of each. Not yet in force.
+        remote: Vec<Remote> = Vec::new();
+    }
+
+    /// The Graphite that stands beside Skyline. Not yet in force.
+    [graphite = "graphite"] GraphiteSettings {
+        /// `host:port` of carbon's pickle receiver, where Flux delivers; "" = Flux
+        /// feeds Horizon directly.
+        carbon_pickle: Option<Endpoint> = None;
+        /// URL under which history is looked up; "" = none.
+        url: Option<HttpUrl> = None;
+    }
+
+    /// Skyline's metrics about itself.
+    [self_metrics = "self_metrics"] SelfMetricsSettings {
+        /// Whether this server's own are made.
+        enabled: bool = false;
+        /// Skyline's SERVER_METRICS_NAME, a part of their names; "" drops the part.
+        name: String = crate::host::name(), 0..=255, "bytes";
+        /// `host:port` of the carbon pickle receiver that they are sent to, with those
+        /// that Skyline's programs leave in Redis; "" = this server takes its own
+        /// directly, and leaves the others.
+        carbon: Option<Endpoint> = None;
+    }
+
+    /// Metrics over HTTP. Not yet in force.
+    [flux = "flux"] FluxSettings {
+        /// Addresses of Flux; [] = off.
+        listen: Vec<SocketAddr> = vec![value::local(8000)];
+        /// Skyline's FLUX_SELF_API_KEY, which the nodes share.
+        self_key: Option<Secret> = None;
+        /// Skyline's FLUX_API_KEYS: each key and the prefix of the names it may
+        /// send.
+        keys: Keys = Keys::default();
+    }
+
+    /// Files of points uploaded to Flux. Not yet in force.
+    [flux_uploads = "flux.uploads"] FluxUploadsSettings {
+        /// Whether they are taken.
+        enabled: bool = false;
+        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key.
+        keys: NamespaceKeys = NamespaceKeys::default();
+        /// Directory in which they are kept; "" = they are not.
+        save_dir: Option<PathBuf> = None;
+    }
+
+    /// Metrics fetched from Graphite and Prometheus. Not yet in force.
+    [vista = "vista"] VistaSettings {
+        /// Whether they are fetched; off on a hot standby.
+        enabled: bool = true;
+        /// What is fetched, as [[vista.fetch]].
+        fetch: Vec<Fetch> = Vec::new();
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.
-    [admin] AdminSettings {
+    [admin = "admin"] AdminSettings {
         /// Address of the page; port 0 = any free port, "" = off.
         listen: Option<SocketAddr> = Some(value::local(2080));
     }
 
     /// Logs, which go to standard error.
-    [log] LogSettings {
+    [log = "log"] LogSettings {
         /// The least important level that is written.
         level: LogLevel = LogLevel::Info;
         /// How a line is written.
@@ -254,6 +407,9 @@ impl Settings {
                 &mut out,
                 &[&format!(" Default: {}", entry.default_text(&default))],
             );
+            if entry.is_reloadable() {
+                push_comment(&mut out, &[" A reload changes it."]);
+            }
             out.push_str(&format!("{} = {}\n", entry.name, (entry.show)(self)));
         }
         out
@@ -281,14 +437,55 @@ impl Settings {
 
     /// Every TCP address that is to be listened on, with the key that names it.
     pub fn tcp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
-        let pickle = self
-            .horizon
-            .pickle
-            .iter()
-            .map(|addr| ("horizon.pickle", *addr));
+        let listeners = self.listeners().into_iter();
+        let listeners = listeners.filter(|listener| !listener.source.is_udp());
         let admin = self.admin.listen.iter().map(|addr| ("admin.listen", *addr));
-        pickle.chain(admin).collect()
+        listeners
+            .map(|listener| (listener.source.key(), listener.address))
+            .chain(admin)
+            .collect()
     }
+
+    /// Every UDP address that is to be listened on, with the key that names it.
+    pub fn udp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
+        let listeners = self.listeners().into_iter();
+        listeners
+            .filter(|listener| listener.source.is_udp())
+            .map(|listener| (listener.source.key(), listener.address))
+            .collect()
+    }
+
+    /// Every listener of the data plane that is turned on.
+    pub fn listeners(&self) -> Vec<Listen> {
+        let addresses = |source| match source {
+            Source::Pickle => &self.horizon.pickle[..],
+            Source::ShardPickle if self.cluster.shards.is_empty() => &[],
+            Source::ShardPickle => &self.cluster.shard_pickle,
+            Source::Msgpack => &self.horizon.msgpack,
+            Source::LineTcp => &self.horizon.line_tcp,
+            Source::LineUdp => &self.horizon.line_udp,
+            Source::Direct => &[],
+        };
+        Source::ALL
+            .into_iter()
+            .flat_map(|source| {
+                let addresses = addresses(source).iter();
+                addresses.map(move |address| Listen {
+                    source,
+                    address: *address,
+                })
+            })
+            .collect()
+    }
+}
+
+/// One address of one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listen {
+    /// What is spoken there.
+    pub source: Source,
+    /// Where; port 0 is any free port.
+    pub address: SocketAddr,
 }
 
 impl Entry {
@@ -351,9 +548,10 @@ mod tests {
             for number in [min, max] {
                 let found = set_one(entry, &number.to_string());
                 let found = found.or_else(|_| set_one(entry, &format!("[{number}]")));
-                let text =
-                    found.or_else(|_| set_one(entry, &format!("'{}'", "a".repeat(max as usize))));
-                assert!(text.is_ok(), "{} = {number}", entry.key());
+                let text = || format!("'{}'", "a".repeat(max as usize));
+                let found = found.or_else(|_| set_one(entry, &text()));
+                let found = found.or_else(|_| set_one(entry, &format!("[{}]", text())));
+                assert!(found.is_ok(), "{} = {number}", entry.key());
             }
         }
     }
@@ -383,6 +581,7 @@ mod tests {
             horizon.contains(
                 "# Longest wait of a point for company in its batch.\n\
                  # Default: 500; 0 to 1000000 microseconds.\n\
+                 # A reload changes it.\n\
                  linger_us = 500\n"
             ),
             "{horizon}"

@@ -8,6 +8,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Finding;
 use crate::settings::Settings;
 
+/// The kind of socket that listens on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
 /// Binds `addr` for a moment and returns the address that was bound, which has a port
 /// of its own if the port of `addr` is 0.
 ///
@@ -17,10 +25,16 @@ use crate::settings::Settings;
 /// # Errors
 ///
 /// Those of `bind`; in particular [`io::ErrorKind::AddrInUse`].
-pub fn probe_port(addr: SocketAddr) -> io::Result<SocketAddr> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // Without it, connections of an ended server that linger in TIME_WAIT would count.
-    socket.set_reuse_address(true)?;
+pub fn probe_port(addr: SocketAddr, transport: Transport) -> io::Result<SocketAddr> {
+    let domain = Domain::for_address(addr);
+    let socket = match transport {
+        Transport::Tcp => Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?,
+        Transport::Udp => Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?,
+    };
+    if transport == Transport::Tcp {
+        // Without it, connections of an ended server that linger in TIME_WAIT would count.
+        socket.set_reuse_address(true)?;
+    }
     socket.bind(&addr.into())?;
     let bound = socket.local_addr()?.as_socket();
     bound.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
@@ -29,14 +43,19 @@ pub fn probe_port(addr: SocketAddr) -> io::Result<SocketAddr> {
 /// Probes every listen address. `holder` is the process that holds the state
 /// directory, if there is one: most likely it is the very server that is checked.
 pub(super) fn check(settings: &Settings, holder: Option<u32>) -> Vec<Finding> {
-    let listens = settings.tcp_listens();
+    let tcp = settings.tcp_listens().into_iter();
+    let udp = settings.udp_listens().into_iter();
+    let listens: Vec<_> = tcp
+        .map(|listen| (Transport::Tcp, listen))
+        .chain(udp.map(|listen| (Transport::Udp, listen)))
+        .collect();
     if listens.is_empty() {
         let mend = "set horizon.pickle";
         return vec![Finding::warn("listen", "no listen address is set", mend)];
     }
     listens
         .into_iter()
-        .map(|(key, addr)| judge(key, addr, probe_port(addr), holder))
+        .map(|(transport, (key, addr))| judge(key, addr, probe_port(addr, transport), holder))
         .collect()
 }
 
@@ -58,7 +77,7 @@ fn judge(
         }
         (io::ErrorKind::AddrInUse, None) => {
             let port = addr.port();
-            let mend = format!("ss -ltnp 'sport = :{port}' shows who listens there; or set {key}");
+            let mend = format!("ss -lntup 'sport = :{port}' shows who listens there; or set {key}");
             Finding::fault("listen", message, mend)
         }
         (io::ErrorKind::AddrNotAvailable, _) => {
@@ -85,10 +104,20 @@ mod tests {
     #[test]
     fn a_free_port_is_found_and_a_taken_one_refused() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        assert_ne!(probe_port(any).unwrap().port(), 0);
+        assert_ne!(probe_port(any, Transport::Tcp).unwrap().port(), 0);
         let taken = std::net::TcpListener::bind(any).unwrap();
-        let error = probe_port(taken.local_addr().unwrap()).unwrap_err();
+        let error = probe_port(taken.local_addr().unwrap(), Transport::Tcp).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_taken_udp_port_is_refused_and_does_not_take_the_tcp_port() {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let error = probe_port(addr, Transport::Udp).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        assert_ne!(probe_port(any, Transport::Udp).unwrap().port(), 0);
     }
 
     // A server that listens with SO_REUSEPORT, as Skyring does, must be seen too.
@@ -102,7 +131,7 @@ mod tests {
         socket.listen(1).unwrap();
         let addr = socket.local_addr().unwrap().as_socket().unwrap();
         assert_eq!(
-            probe_port(addr).unwrap_err().kind(),
+            probe_port(addr, Transport::Tcp).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
     }
@@ -116,7 +145,7 @@ mod tests {
         };
         let (verdict, mend) = judge(io::ErrorKind::AddrInUse, None);
         assert!(
-            verdict == Verdict::Fault && mend.starts_with("ss -ltnp 'sport = :80'"),
+            verdict == Verdict::Fault && mend.starts_with("ss -lntup 'sport = :80'"),
             "{mend}"
         );
         let (verdict, _) = judge(io::ErrorKind::AddrInUse, Some(7));

@@ -139,7 +139,12 @@ impl Loader {
 
     fn section(&mut self, source: &Source<'_>, section: &'static str, table: &DeTable<'_>) {
         for (name, value) in table {
-            self.entry(source, section, name, value);
+            let inner = dotted(section, name.get_ref());
+            let inner = SECTIONS.iter().find(|(known, _)| *known == inner);
+            match (inner, value.get_ref()) {
+                (Some((inner, _)), DeValue::Table(table)) => self.section(source, inner, table),
+                _ => self.entry(source, section, name, value),
+            }
         }
     }
 
@@ -180,7 +185,7 @@ impl Loader {
             return self.fault(Place::Set, "", message);
         };
         let (key, text) = (key.trim(), text.trim());
-        let (section, name) = key.split_once('.').unwrap_or(("", key));
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
         let Some(entry) = find(section, name) else {
             let known = section.is_empty() || SECTIONS.iter().any(|(known, _)| *known == section);
             let message = if known {

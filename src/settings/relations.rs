@@ -9,8 +9,12 @@ use super::load::Loader;
 pub(super) fn check(loader: &mut Loader) {
     sizes(loader);
     cpus(loader);
-    addresses(loader);
+    let settings = &loader.settings;
+    for listens in [settings.tcp_listens(), settings.udp_listens()] {
+        addresses(loader, &listens);
+    }
     redis(loader);
+    cluster(loader);
 }
 
 fn sizes(loader: &mut Loader) {
@@ -61,8 +65,34 @@ fn cpus(loader: &mut Loader) {
     }
 }
 
-fn addresses(loader: &mut Loader) {
-    let listens = loader.settings.tcp_listens();
+fn cluster(loader: &mut Loader) {
+    let cluster = &loader.settings.cluster;
+    let shards = &cluster.shards;
+    if shards.is_empty() {
+        return;
+    }
+    if !shards.is_contiguous() {
+        let message = format!(
+            "the numbers must be 0 to {} without a gap, the same on all nodes; renumbered: \
+             shards = {}",
+            shards.nodes().len() - 1,
+            shards.renumbered()
+        );
+        return loader.refuse(&["cluster.shards"], message);
+    }
+    if shards.number(&cluster.node).is_none() {
+        let message = format!(
+            "this node, cluster.node {:?}, is none of cluster.shards, which are {}; set \
+             cluster.node to one of them, or add it: shards = {}",
+            cluster.node,
+            shards.nodes().join(", "),
+            shards.with(&cluster.node).renumbered()
+        );
+        loader.refuse(&["cluster.shards", "cluster.node"], message);
+    }
+}
+
+fn addresses(loader: &mut Loader, listens: &[(&str, SocketAddr)]) {
     for (index, (key, addr)) in listens.iter().enumerate() {
         let before = listens[..index]
             .iter()
@@ -197,6 +227,41 @@ mod tests {
         assert_eq!(
             error(&["horizon.pickle=['127.0.0.1:0', '127.0.0.1:0', '[::]:1']"]),
             "none"
+        );
+    }
+
+    // One address of each kind may have the same number, since the protocols differ.
+    #[test]
+    fn udp_addresses_clash_only_with_each_other() {
+        let same = [
+            "horizon.pickle=['127.0.0.1:1']",
+            "horizon.msgpack=['127.0.0.1:1']",
+        ];
+        assert_eq!(error(&same), "none");
+        let error = error(&["horizon.line_udp=['127.0.0.1:2025']"]);
+        assert!(
+            error.contains("horizon.line_udp 127.0.0.1:2025 clashes with horizon.msgpack"),
+            "{error}"
+        );
+    }
+
+    // With a gap in the numbers a share of the metrics would belong to nobody.
+    #[test]
+    fn cluster_shards_need_every_number_and_this_node() {
+        let node = "cluster.node=b";
+        assert_eq!(error(&[node, "cluster.shards={ a = 0, b = 1 }"]), "none");
+        assert_eq!(
+            error(&[node, "cluster.shards={ a = 0, b = 2 }"]),
+            "--set cluster.shards: the numbers must be 0 to 1 without a gap, the same on all \
+             nodes; renumbered: shards = { \"a\" = 0, \"b\" = 1 }"
+        );
+        let twice = error(&[node, "cluster.shards={ a = 1, b = 1 }"]);
+        assert!(twice.contains("{ \"a\" = 0, \"b\" = 1 }"), "{twice}");
+        let missing = error(&["cluster.node=c", "cluster.shards={ a = 0, b = 1 }"]);
+        assert!(
+            missing.contains("cluster.node \"c\", is none of cluster.shards")
+                && missing.contains("{ \"a\" = 0, \"b\" = 1, \"c\" = 2 }"),
+            "{missing}"
         );
     }
 

@@ -2,9 +2,10 @@
 //! and described when something else was found.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
@@ -21,6 +22,9 @@ pub(super) struct Bad {
     /// Words that say what is wrong; without them, what was expected and found.
     pub message: Option<String>,
 }
+
+/// What is shown in place of a secret.
+pub(super) const MASK: &str = "***";
 
 /// Bounds of a number, of each number of a list, or of a string's length.
 #[derive(Clone, Copy)]
@@ -160,13 +164,7 @@ numbers!(u32, usize);
 
 impl Value for Vec<usize> {
     fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
-        let DeValue::Array(items) = value.get_ref() else {
-            return Err(bad(value));
-        };
-        items
-            .iter()
-            .map(|item| usize::parse(item, limits))
-            .collect()
+        list(value, limits)
     }
 
     fn show(&self) -> String {
@@ -207,6 +205,184 @@ impl Value for String {
     }
 }
 
+impl Value for Vec<String> {
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        list(value, limits)
+    }
+
+    fn show(&self) -> String {
+        show_list(self)
+    }
+
+    fn expected(limits: Limits) -> String {
+        let length = limits.range_text().map(|range| format!(" of {range}"));
+        format!("a list of strings{}", length.unwrap_or_default())
+    }
+}
+
+impl Value for bool {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Ok(*truth),
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn expected(_: Limits) -> String {
+        "true or false".to_owned()
+    }
+}
+
+/// A text that is never shown, compared only by those who need it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl Value for Secret {
+    const BARE: bool = true;
+    const SECRET: bool = true;
+
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        String::parse(value, limits).map(Self)
+    }
+
+    fn show(&self) -> String {
+        quoted(MASK)
+    }
+
+    fn expected(limits: Limits) -> String {
+        String::expected(limits)
+    }
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+impl Endpoint {
+    /// The host's name or address, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (host, port) = text.rsplit_once(':').ok_or(())?;
+        let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let host = bracketed.unwrap_or(host);
+        let port = port.parse().map_err(|_| ())?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let good = match bracketed {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(is_name),
+        };
+        if !good || port == 0 {
+            return Err(());
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+impl Value for Endpoint {
+    const BARE: bool = true;
+
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        text(value)?.parse().map_err(|()| bad(value))
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
+    }
+
+    fn expected(_: Limits) -> String {
+        "a host and port such as \"graphite.example.org:2004\" or \"[::1]:2004\"".to_owned()
+    }
+}
+
+/// The URL of a server that speaks HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl(String);
+
+impl HttpUrl {
+    /// The URL as it was written, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for HttpUrl {
+    const BARE: bool = true;
+
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        let text = text(value)?.trim_end_matches('/');
+        let rest = ["http://", "https://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        let is_good = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
+        match rest {
+            Some(rest) if !rest.is_empty() && rest.chars().all(is_good) => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
+    }
+
+    fn expected(_: Limits) -> String {
+        "a URL such as \"http://graphite.example.org:8080\"".to_owned()
+    }
+}
+
 impl Value for PathBuf {
     const BARE: bool = true;
 
@@ -241,18 +417,11 @@ impl Value for SocketAddr {
 
 impl Value for Vec<SocketAddr> {
     fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
-        let DeValue::Array(items) = value.get_ref() else {
-            return Err(bad(value));
-        };
-        items
-            .iter()
-            .map(|item| SocketAddr::parse(item, limits))
-            .collect()
+        list(value, limits)
     }
 
     fn show(&self) -> String {
-        let items: Vec<String> = self.iter().map(Value::show).collect();
-        format!("[{}]", items.join(", "))
+        show_list(self)
     }
 
     fn expected(_: Limits) -> String {
@@ -362,7 +531,21 @@ choices!(LogLevel {
 });
 choices!(LogFormat { Text = "text", Json = "json" });
 
-fn bad(value: Span<'_>) -> Bad {
+/// A list of values of one type.
+pub(super) fn list<T: Value>(value: Span<'_>, limits: Limits) -> Result<Vec<T>, Bad> {
+    let DeValue::Array(items) = value.get_ref() else {
+        return Err(bad(value));
+    };
+    items.iter().map(|item| T::parse(item, limits)).collect()
+}
+
+/// The list as TOML.
+pub(super) fn show_list<T: Value>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(Value::show).collect();
+    format!("[{}]", items.join(", "))
+}
+
+pub(super) fn bad(value: Span<'_>) -> Bad {
     Bad {
         span: value.span(),
         message: None,
@@ -395,6 +578,6 @@ fn whole(integer: &DeInteger<'_>) -> Option<u64> {
     u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

@@ -131,7 +131,8 @@ fn each_form_of_error_names_its_place_and_what_would_be_right() {
         ),
         (
             "[qqqq]",
-            "FILE:1: qqqq: unknown section; there are redis, horizon, admin, log",
+            "FILE:1: qqqq: unknown section; there are redis, horizon, roomba, batch, \
+             cluster, graphite, self_metrics, flux, flux.uploads, vista, admin, log",
         ),
         (
             "\"a\\u001b\" = 1",

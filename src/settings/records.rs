@@ -1,0 +1,419 @@
+//! Settings that are tables themselves: each entry of a list of tables, and maps
+//! whose keys the operator chooses.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use toml::de::DeValue;
+
+use super::value::{
+    Bad, HttpUrl, Limits, MASK, PasswordFile, Secret, Span, Value, bad, list, quoted, show_list,
+};
+
+/// Names may be given as long as this, in bytes.
+const NAME_LIMITS: Limits = Limits::new(1..=4096, "bytes");
+/// Texts that may be empty.
+const TEXT_LIMITS: Limits = Limits::new(0..=4096, "bytes");
+
+/// Skyline's HORIZON_SHARDS: the nodes of a cluster and their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardTable(BTreeMap<String, u32>);
+
+impl ShardTable {
+    /// Whether there is no cluster.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The number of a node.
+    pub fn number(&self, node: &str) -> Option<u32> {
+        self.0.get(node).copied()
+    }
+
+    /// Every node, by its number.
+    pub fn nodes(&self) -> Vec<&str> {
+        let mut nodes: Vec<(u32, &str)> = self.0.iter().map(|(n, i)| (*i, n.as_str())).collect();
+        nodes.sort_unstable();
+        nodes.into_iter().map(|(_, node)| node).collect()
+    }
+
+    /// Whether the numbers are 0 to n-1, each once.
+    pub fn is_contiguous(&self) -> bool {
+        let mut numbers: Vec<u32> = self.0.values().copied().collect();
+        numbers.sort_unstable();
+        numbers.iter().zip(0..).all(|(number, n)| *number == n)
+    }
+
+    /// The table with one more node, behind the others.
+    pub fn with(&self, node: &str) -> Self {
+        let mut table = self.0.clone();
+        table.insert(node.to_owned(), u32::MAX);
+        Self(table)
+    }
+
+    /// The same nodes in the same order with numbers that have no gap, as TOML.
+    pub fn renumbered(&self) -> String {
+        let nodes = self.nodes().into_iter().map(str::to_owned);
+        Self(nodes.zip(0..).collect()).show()
+    }
+}
+
+impl Value for ShardTable {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        map(value, Limits::new(0..=65_535, "")).map(Self)
+    }
+
+    fn show(&self) -> String {
+        show_map(
+            self.0
+                .iter()
+                .map(|(key, number)| (key.as_str(), number.show())),
+        )
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of nodes and their numbers such as { one = 0, two = 1 }".to_owned()
+    }
+}
+
+/// Flux's keys, each with the prefix of the names it may send.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Keys(BTreeMap<Secret, String>);
+
+impl Keys {
+    /// Each key and its prefix.
+    pub fn iter(&self) -> impl Iterator<Item = (&Secret, &str)> {
+        self.0.iter().map(|(key, prefix)| (key, prefix.as_str()))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+impl Value for Keys {
+    const SECRET: bool = true;
+
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        let keys: BTreeMap<String, String> = map(value, TEXT_LIMITS)?;
+        if keys.contains_key("") {
+            return Err(Bad {
+                span: value.span(),
+                message: Some("an empty key would let everybody in: remove it".to_owned()),
+            });
+        }
+        let keys = keys.into_iter();
+        Ok(Self(
+            keys.map(|(key, prefix)| (Secret::from(key.as_str()), prefix))
+                .collect(),
+        ))
+    }
+
+    fn show(&self) -> String {
+        let masked = (1..).map(|number| format!("{MASK}{number}"));
+        let rows: Vec<(String, String)> = masked
+            .zip(self.0.values().map(|prefix| quoted(prefix)))
+            .collect();
+        show_map(
+            rows.iter()
+                .map(|(key, prefix)| (key.as_str(), prefix.clone())),
+        )
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of keys and prefixes such as { \"a-long-key\" = \"prefix\" }".to_owned()
+    }
+}
+
+/// Namespaces of uploads, each with its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceKeys(BTreeMap<String, Secret>);
+
+impl NamespaceKeys {
+    /// Each namespace and its key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0
+            .iter()
+            .map(|(namespace, key)| (namespace.as_str(), key))
+    }
+}
+
+impl Value for NamespaceKeys {
+    const SECRET: bool = true;
+
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        map(value, NAME_LIMITS).map(Self)
+    }
+
+    fn show(&self) -> String {
+        show_map(
+            self.0
+                .iter()
+                .map(|(namespace, key)| (namespace.as_str(), key.show())),
+        )
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of namespaces and keys such as { \"namespace\" = \"a-long-key\" }".to_owned()
+    }
+}
+
+/// What the far end of a fetch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum RemoteHostType {
+    Graphite,
+    Prometheus,
+}
+
+impl Value for RemoteHostType {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        match value.get_ref() {
+            DeValue::String(text) if text == "graphite" => Ok(Self::Graphite),
+            DeValue::String(text) if text == "prometheus" => Ok(Self::Prometheus),
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(match self {
+            Self::Graphite => "graphite",
+            Self::Prometheus => "prometheus",
+        })
+    }
+
+    fn expected(_: Limits) -> String {
+        "\"graphite\" or \"prometheus\"".to_owned()
+    }
+}
+
+macro_rules! record {
+    (
+        $(#[doc = $about:literal])+
+        $type:ident, $singular:literal {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $field_type:ty $(= $default:expr)?, $limits:expr;
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $type {
+            $($(#[doc = $doc])+ pub $field: $field_type,)+
+        }
+
+        impl Value for $type {
+            const SECRET: bool = true;
+
+            fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+                let DeValue::Table(table) = value.get_ref() else {
+                    return Err(bad(value));
+                };
+                $(let mut $field: Option<$field_type> = None;)+
+                for (name, value) in table {
+                    let key: &str = name.get_ref();
+                    match key {
+                        $(stringify!($field) => {
+                            $field = Some(named(stringify!($field), value, $limits)?);
+                        })+
+                        _ => return Err(Bad {
+                            span: name.span(),
+                            message: Some(format!(
+                                "unknown element {}; there are {}",
+                                quoted(key),
+                                [$(stringify!($field)),+].join(", ")
+                            )),
+                        }),
+                    }
+                }
+                Ok(Self {
+                    $($field: match $field {
+                        Some(value) => value,
+                        None => missing!(value, $singular, $field $(, $default)?),
+                    },)+
+                })
+            }
+
+            fn show(&self) -> String {
+                show_map([$((stringify!($field), self.$field.show())),+].into_iter())
+            }
+
+            fn expected(_: Limits) -> String {
+                format!("a table with {}", [$(stringify!($field)),+].join(", "))
+            }
+        }
+
+        impl Value for Vec<$type> {
+            const SECRET: bool = true;
+
+            fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+                list(value, limits)
+            }
+
+            fn show(&self) -> String {
+                show_list(self)
+            }
+
+            fn expected(limits: Limits) -> String {
+                format!("a list of tables, each {}", $type::expected(limits))
+            }
+        }
+    };
+}
+
+macro_rules! missing {
+    ($value:expr, $singular:literal, $field:ident) => {
+        return Err(Bad {
+            span: $value.span(),
+            message: Some(format!("{} without {}", $singular, stringify!($field))),
+        })
+    };
+    ($value:expr, $singular:literal, $field:ident, $default:expr) => {
+        $default
+    };
+}
+
+record! {
+    /// Another node of the cluster, as its web application is reached.
+    Remote, "a remote" {
+        /// Its name, as in `cluster.shards`.
+        node: String, NAME_LIMITS;
+        /// Its base URL.
+        url: HttpUrl, TEXT_LIMITS;
+        /// The user of its web application.
+        user: String = String::new(), TEXT_LIMITS;
+        /// File that holds that user's password.
+        password_file: Option<PasswordFile> = None, TEXT_LIMITS;
+    }
+}
+
+record! {
+    /// One metric that Vista fetches.
+    Fetch, "a fetch" {
+        /// The server it is fetched from.
+        remote_host: HttpUrl, TEXT_LIMITS;
+        /// What that server is.
+        remote_host_type: RemoteHostType, TEXT_LIMITS;
+        /// How often it is fetched, in seconds.
+        frequency: u32 = 60, Limits::new(1..=31_536_000, "seconds");
+        /// What is asked for there.
+        remote_target: String, NAME_LIMITS;
+        /// The metric's name here; as `remote_target` where that is a plain dotted
+        /// name.
+        graphite_target: Option<String> = None, TEXT_LIMITS;
+        /// The path and query that are asked, or `default`.
+        uri: String = "default".to_owned(), TEXT_LIMITS;
+        /// Put before the metric's name, exactly as written.
+        namespace_prefix: Option<String> = None, TEXT_LIMITS;
+        /// Sent as the API key.
+        api_key: Option<Secret> = None, TEXT_LIMITS;
+        /// Sent as the bearer token.
+        token: Option<Secret> = None, TEXT_LIMITS;
+        /// The user of basic authentication.
+        user: Option<String> = None, TEXT_LIMITS;
+        /// That user's password.
+        password: Option<Secret> = None, TEXT_LIMITS;
+        /// Resolutions at which history is fetched once.
+        populate_at_resolutions: Vec<String> = Vec::new(), TEXT_LIMITS;
+    }
+}
+
+/// A value of an element of a table: what is wrong with it is told with its name,
+/// since the setting as a whole has many.
+fn named<T: Value>(name: &str, value: Span<'_>, limits: Limits) -> Result<T, Bad> {
+    T::parse(value, limits).map_err(|bad| Bad {
+        message: Some(match bad.message {
+            Some(message) => format!("{name}: {message}"),
+            None => format!("{name}: expected {}", T::expected(limits)),
+        }),
+        ..bad
+    })
+}
+
+fn map<T: Value>(value: Span<'_>, limits: Limits) -> Result<BTreeMap<String, T>, Bad> {
+    let DeValue::Table(table) = value.get_ref() else {
+        return Err(bad(value));
+    };
+    let rows = table.iter().map(|(key, value)| {
+        let value = T::parse(value, limits)?;
+        Ok((key.get_ref().clone().into_owned(), value))
+    });
+    rows.collect()
+}
+
+fn show_map<'a>(rows: impl Iterator<Item = (&'a str, String)>) -> String {
+    let rows: Vec<String> = rows
+        .map(|(key, value)| format!("{} = {value}", quoted(key)))
+        .collect();
+    if rows.is_empty() {
+        return "{}".to_owned();
+    }
+    format!("{{ {} }}", rows.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::Settings;
+
+    fn load(text: &str) -> Result<Settings, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("skyring.toml");
+        std::fs::write(&file, text).unwrap();
+        Settings::load(Some(&file), &[]).map_err(|error| {
+            let dir = dir.path().display().to_string();
+            error.to_string().replace(&format!("{dir}/"), "")
+        })
+    }
+
+    #[test]
+    fn tables_read_and_print_back_with_their_secrets_masked() {
+        let text = "[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
+            [[cluster.remote]]\nnode = 'a'\nurl = 'http://a.example.org/'\nuser = 'me'\n\
+            [flux.keys]\n'k-secret' = 'one'\n[flux.uploads]\nkeys = { space = 'u-secret' }\n\
+            [[vista.fetch]]\nremote_host = 'https://p.example.org'\n\
+            remote_host_type = 'prometheus'\nremote_target = 'up'\ntoken = 't-secret'\n";
+        let settings = load(text).unwrap();
+        assert_eq!(settings.cluster.shards.nodes(), ["a", "b"]);
+        assert_eq!(
+            settings.cluster.remote[0].url.as_str(),
+            "http://a.example.org"
+        );
+        assert_eq!(settings.vista.fetch[0].frequency, 60);
+        let keys: Vec<_> = settings
+            .flux
+            .keys
+            .iter()
+            .map(|(k, p)| (k.expose(), p))
+            .collect();
+        assert_eq!(keys, [("k-secret", "one")]);
+        for text in [settings.to_toml(), format!("{settings:?}")] {
+            assert!(!text.contains("-secret"), "{text}");
+        }
+        let printed = load(&settings.to_toml()).unwrap();
+        assert_eq!(printed.cluster, settings.cluster);
+        assert_eq!(printed.vista.fetch[0].remote_target, "up");
+    }
+
+    #[test]
+    fn faults_in_tables_name_the_line_and_the_element() {
+        let error = load("[[vista.fetch]]\nremote_host = 'ftp://x'\n").unwrap_err();
+        assert_eq!(
+            error,
+            "skyring.toml:2: vista.fetch: remote_host: expected a URL such as \
+             \"http://graphite.example.org:8080\""
+        );
+        let error = load("[[cluster.remote]]\nnode = 'x'\n").unwrap_err();
+        assert!(error.contains("a remote without url"), "{error}");
+        let error =
+            load("[[cluster.remote]]\nnode = 'x'\nurl = 'http://x'\nusr = 'y'\n").unwrap_err();
+        assert!(
+            error.starts_with("skyring.toml:4: cluster.remote: unknown element \"usr\""),
+            "{error}"
+        );
+        let error = load("[flux]\nkeys = { '' = 'x' }\n").unwrap_err();
+        assert!(error.contains("an empty key"), "{error}");
+    }
+}
