@@ -14,67 +14,9 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 
 use crate::point::{Number, Point};
+use crate::rules::Rules;
 use crate::stats::DropReason;
 use crate::wire::msgpack::Record;
-
-/// The version of the rules that no entry has.
-const NEVER: u32 = 0;
-
-/// What is decided by a metric's name alone.
-///
-/// Cluster shards, skip lists and renaming have their place here: whatever
-/// changes them makes new rules with a higher version, and each entry is judged
-/// again when its metric next has a point.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    version: u32,
-    name_bytes_max: usize,
-}
-
-impl Rules {
-    /// The first rules of a server.
-    pub fn new(name_bytes_max: usize) -> Self {
-        Self {
-            version: NEVER + 1,
-            name_bytes_max,
-        }
-    }
-
-    /// Whether points of this metric are stored.
-    ///
-    /// # Errors
-    ///
-    /// Why they are not: the name is too long, empty, not UTF-8, or has
-    /// characters that would let it pose as something else where it is shown
-    /// (C0 and C1 controls, line and paragraph separators, bidirectional
-    /// controls). One member of the set of metrics that is not UTF-8 would stop
-    /// every reader that decodes it.
-    pub fn judge(&self, name: &[u8]) -> Result<(), DropReason> {
-        if name.len() > self.name_bytes_max {
-            return Err(DropReason::NameTooLong);
-        }
-        if is_printable(name) {
-            Ok(())
-        } else {
-            Err(DropReason::NameInvalid)
-        }
-    }
-}
-
-fn is_printable(name: &[u8]) -> bool {
-    if name.is_empty() {
-        return false;
-    }
-    if name.iter().all(|byte| (0x20..0x7f).contains(byte)) {
-        return true;
-    }
-    std::str::from_utf8(name).is_ok_and(|text| {
-        text.chars().all(|c| {
-            !c.is_control()
-                && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        })
-    })
-}
 
 /// Makes the record of a point that is young enough and finite.
 ///
@@ -131,6 +73,33 @@ const SADD_UNDER_WAY: u8 = 1;
 /// A command of this metric was sent again, so that its series may hold records
 /// twice until it is next trimmed.
 const DOUBTFUL: u8 = 2;
+/// A point of this metric came since its last census.
+const SEEN: u8 = 4;
+
+/// A part of what a shard knows of its metrics, for the keys beside the data.
+#[derive(Clone, Debug, Default)]
+pub struct CensusPage {
+    /// Names, all UTF-8, one after the other.
+    pub names: Vec<u8>,
+    /// What is known of each.
+    pub rows: Vec<CensusRow>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<MetricId>,
+    /// Whether the shard has points that wait for Redis.
+    pub is_behind: bool,
+}
+
+/// One metric of a [`CensusPage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CensusRow {
+    /// Length of its name.
+    pub name_bytes: u16,
+    /// Whether a point of it came since its last census.
+    pub is_seen: bool,
+    /// Why its points are not stored, if they are not: it is skipped, or another
+    /// node owns it.
+    pub verdict: Option<DropReason>,
+}
 
 impl Entry {
     /// Whether the metric should be made known again: never confirmed, or last
@@ -266,18 +235,26 @@ impl Metrics {
     /// The verdict on a metric under these rules, judged anew if the rules have
     /// changed since. `None`: its points are stored.
     pub fn verdict(&mut self, id: MetricId, rules: &Rules) -> Option<DropReason> {
-        if self.entries[id as usize].rules_version != rules.version {
+        if self.entries[id as usize].rules_version != rules.version() {
             let verdict = rules.judge(self.name(id)).err();
             let entry = &mut self.entries[id as usize];
-            entry.rules_version = rules.version;
+            entry.rules_version = rules.version();
             entry.verdict = verdict;
         }
-        self.entries[id as usize].verdict
+        let entry = &mut self.entries[id as usize];
+        entry.marks |= SEEN;
+        entry.verdict
     }
 
-    /// Gives a metric that has no entry one, if there is room. `name` has been
-    /// found good under `rules`.
-    pub fn insert(&mut self, name: &[u8], probe: &Probe, rules: &Rules) -> Option<MetricId> {
+    /// Gives a metric that has no entry one, if there is room, with the verdict
+    /// that was found under `rules`.
+    pub fn insert(
+        &mut self,
+        name: &[u8],
+        probe: &Probe,
+        rules: &Rules,
+        verdict: Option<DropReason>,
+    ) -> Option<MetricId> {
         let name_bytes = u16::try_from(name.len()).ok()?;
         if self.entries.len() >= self.entries_max {
             return None;
@@ -293,13 +270,35 @@ impl Metrics {
             confirmed_s: 0,
             hash: probe.hash,
             name_at,
-            rules_version: rules.version,
+            rules_version: rules.version(),
             name_bytes,
-            verdict: None,
-            marks: 0,
+            verdict,
+            marks: SEEN,
         });
         self.occupy(probe.hash, id);
         Some(id)
+    }
+
+    /// At most `entries_max` entries from the one numbered `from` on, and forgets
+    /// that they were seen. A sweep in between may hide entries from one census.
+    pub fn census(&mut self, from: MetricId, entries_max: usize) -> CensusPage {
+        let from = (from as usize).min(self.entries.len());
+        let to = from.saturating_add(entries_max).min(self.entries.len());
+        let mut page = CensusPage::default();
+        for id in from..to {
+            let entry = &mut self.entries[id];
+            let is_seen = entry.marks & SEEN != 0;
+            entry.marks &= !SEEN;
+            page.rows.push(CensusRow {
+                name_bytes: entry.name_bytes,
+                is_seen,
+                verdict: entry.verdict,
+            });
+            let (at, bytes) = (entry.name_at, entry.name_bytes);
+            page.names.extend_from_slice(self.name_at(at, bytes));
+        }
+        page.next = (to < self.entries.len()).then_some(to as MetricId);
+        page
     }
 
     /// What is known of a metric.
@@ -421,56 +420,11 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::settings::Settings;
 
-    fn judge(name: &[u8]) -> Result<(), DropReason> {
-        Rules::new(64).judge(name)
-    }
-
-    /// One member that is no UTF-8, or a name that poses as another, harms every
-    /// reader; everything else is the sender's business.
-    #[test]
-    fn names_that_readers_cannot_bear_are_refused() {
-        let good = [
-            "a.b",
-            "a b",
-            "caf\u{e9}.x",
-            "a;k=v",
-            "\u{65e5}\u{672c}",
-            "a/b(c)[d]{e}",
-        ];
-        for name in good {
-            assert_eq!(judge(name.as_bytes()), Ok(()), "{name:?}");
-        }
-        let bad = [
-            "",
-            "a\0b",
-            "a\nb",
-            "a\tb",
-            "a\x7f",
-            "a\u{85}b",
-            "a\u{9b}b",
-            "a\u{2028}b",
-            "a\u{2029}b",
-            "a\u{202e}b",
-            "a\u{202a}b",
-            "a\u{2066}b",
-            "a\u{2069}b",
-        ];
-        for name in bad {
-            assert_eq!(
-                judge(name.as_bytes()),
-                Err(DropReason::NameInvalid),
-                "{name:?}"
-            );
-        }
-        assert_eq!(judge(b"caf\xe9"), Err(DropReason::NameInvalid));
-        assert_eq!(
-            judge(b"a\xed\xa0\x80"),
-            Err(DropReason::NameInvalid),
-            "a lone surrogate"
-        );
-        assert_eq!(judge(&[b'a'; 64]), Ok(()));
-        assert_eq!(judge(&[b'a'; 65]), Err(DropReason::NameTooLong));
+    fn rules(sets: &[&str]) -> Rules {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Rules::new(&Settings::load(None, &sets).unwrap())
     }
 
     /// The edge is that of `int(timestamp) < now - max_resolution`.
@@ -524,7 +478,7 @@ mod tests {
     /// The table against a map of the standard library, through all its growth.
     #[test]
     fn every_name_is_found_and_no_other() {
-        let rules = Rules::new(4096);
+        let rules = rules(&[]);
         let mut metrics = Metrics::new(1 << 20);
         let mut known: HashMap<String, MetricId> = HashMap::new();
         for number in 0..50_000u32 {
@@ -532,7 +486,9 @@ mod tests {
             let (found, probe) = look_up(&metrics, name.as_bytes());
             assert_eq!(found, known.get(&name).copied(), "{name}");
             if found.is_none() {
-                let metric = metrics.insert(name.as_bytes(), &probe, &rules).unwrap();
+                let metric = metrics
+                    .insert(name.as_bytes(), &probe, &rules, None)
+                    .unwrap();
                 known.insert(name, metric);
             }
         }
@@ -549,7 +505,7 @@ mod tests {
     /// Names of one group are looked up before any of them has an entry.
     #[test]
     fn a_name_that_comes_twice_in_a_group_gets_one_entry() {
-        let rules = Rules::new(4096);
+        let rules = rules(&[]);
         let mut metrics = Metrics::new(100);
         let names: [&[u8]; 3] = [b"a", b"b", b"a"];
         let mut probes = [Probe::default(); GROUP];
@@ -557,18 +513,18 @@ mod tests {
         let mut found = Vec::new();
         for (name, probe) in names.iter().zip(&probes) {
             let metric = metrics.find(name, probe);
-            found.push(metric.or_else(|| metrics.insert(name, probe, &rules)));
+            found.push(metric.or_else(|| metrics.insert(name, probe, &rules, None)));
         }
         assert_eq!(found, [Some(0), Some(1), Some(0)]);
     }
 
     #[test]
     fn a_full_table_takes_no_more() {
-        let rules = Rules::new(4096);
+        let rules = rules(&[]);
         let mut metrics = Metrics::new(2);
         for (name, expected) in [(b"a", Some(0)), (b"b", Some(1)), (b"c", None)] {
             let (_, probe) = look_up(&metrics, name);
-            assert_eq!(metrics.insert(name, &probe, &rules), expected);
+            assert_eq!(metrics.insert(name, &probe, &rules, None), expected);
         }
         assert!(metrics.is_full());
     }
@@ -577,22 +533,61 @@ mod tests {
     #[test]
     fn new_rules_judge_known_metrics_again() {
         let mut metrics = Metrics::new(100);
-        let (_, probe) = look_up(&metrics, b"long.name");
-        let rules = Rules::new(64);
-        let metric = metrics.insert(b"long.name", &probe, &rules).unwrap();
-        assert_eq!(metrics.verdict(metric, &rules), None);
-        let stricter = Rules {
-            version: rules.version + 1,
-            name_bytes_max: 4,
-        };
+        let (_, probe) = look_up(&metrics, b"stats.web01.cpu.user");
+        let first = rules(&[]);
+        let metric = metrics
+            .insert(b"stats.web01.cpu.user", &probe, &first, None)
+            .unwrap();
+        assert_eq!(metrics.verdict(metric, &first), None);
+        let settings = |set: &str| Settings::load(None, &[set.to_owned()]).unwrap();
+        let skips = first.with_settings(&settings("horizon.skip=['cpu']"));
+        assert_eq!(metrics.verdict(metric, &skips), Some(DropReason::Skipped));
+        let shorter = skips.with_settings(&settings("horizon.name_bytes_max=16"));
         assert_eq!(
-            metrics.verdict(metric, &stricter),
+            metrics.verdict(metric, &shorter),
             Some(DropReason::NameTooLong)
         );
-        let laxer = Rules {
-            version: stricter.version + 1,
-            name_bytes_max: 64,
+        let last = shorter.with_settings(&settings("horizon.name_bytes_max=64"));
+        assert_eq!(metrics.verdict(metric, &last), None);
+    }
+
+    /// What the keys beside the data are made of: every metric once, and whether it
+    /// was seen since the last time.
+    #[test]
+    fn a_census_has_every_metric_and_forgets_that_it_was_seen() {
+        let rules = rules(&["horizon.skip=['skip']"]);
+        let mut metrics = Metrics::new(100);
+        for number in 0..10 {
+            let name = format!("name{number}");
+            let (_, probe) = look_up(&metrics, name.as_bytes());
+            let verdict = (number == 7).then_some(DropReason::Skipped);
+            metrics.insert(name.as_bytes(), &probe, &rules, verdict);
+        }
+        let census = |metrics: &mut Metrics| {
+            let (mut rows, mut from) = (Vec::new(), Some(0));
+            while let Some(at) = from {
+                let page = metrics.census(at, 3);
+                let mut names = &page.names[..];
+                for row in page.rows {
+                    let (name, rest) = names.split_at(row.name_bytes.into());
+                    names = rest;
+                    rows.push((String::from_utf8(name.to_vec()).unwrap(), row));
+                }
+                from = page.next;
+            }
+            rows
         };
-        assert_eq!(metrics.verdict(metric, &laxer), None);
+        let first = census(&mut metrics);
+        assert_eq!(first.len(), 10);
+        assert!(first.iter().all(|(_, row)| row.is_seen));
+        assert_eq!(first[7].0, "name7");
+        assert_eq!(first[7].1.verdict, Some(DropReason::Skipped));
+        let (found, _) = look_up(&metrics, b"name4");
+        metrics.verdict(found.unwrap(), &rules);
+        let seen: Vec<String> = census(&mut metrics)
+            .into_iter()
+            .filter_map(|(name, row)| row.is_seen.then_some(name))
+            .collect();
+        assert_eq!(seen, ["name4"]);
     }
 }
