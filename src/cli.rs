@@ -80,12 +80,13 @@ impl Options {
     }
 }
 
-/// Runs the command line `args`, the program's name first. `serve` runs the server;
+/// Runs the command line `args`, the program's name first. `serve` runs the server,
+/// and has the options to load the settings again;
 /// `shard_bytes` names what each shard holds at most besides the shared buffers, in
 /// bytes, for the table of `check`.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
-    serve: impl FnOnce(Settings) -> ExitCode,
+    serve: impl FnOnce(Settings, &Options) -> ExitCode,
     shard_bytes: impl FnOnce(&Settings) -> Vec<(&'static str, u64)>,
 ) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
@@ -94,7 +95,7 @@ pub fn run(
     };
     match cli.command {
         Command::Serve(options) => match options.load() {
-            Ok(settings) => serve(settings),
+            Ok(settings) => serve(settings, &options),
             Err(error) => tell(EXIT_USAGE, &error.to_string()),
         },
         Command::Check(options) => match options.load() {
@@ -250,7 +251,7 @@ mod tests {
 
     fn exit(args: &[&str]) -> ExitCode {
         let args = ["skyring"].iter().chain(args).map(OsString::from);
-        run(args, |_| ExitCode::from(77), |_| Vec::new())
+        run(args, |_, _| ExitCode::from(77), |_| Vec::new())
     }
 
     #[test]

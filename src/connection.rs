@@ -1,8 +1,8 @@
 //! One connection: fill ▸ decode ▸ append.
 //!
 //! A turn reads what the kernel has into the shard's scratch and decodes the
-//! whole frames in it in place. What is left over, the front of a frame mostly,
-//! is copied to a buffer of the connection's own, which then is read into
+//! whole frames, or lines, in it in place. What is left over, the front of a frame
+//! mostly, is copied to a buffer of the connection's own, which then is read into
 //! directly until its frame is whole. So a connection with nothing under way
 //! holds no memory, and a frame is copied at most once.
 //!
@@ -17,11 +17,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::logging::Throttle;
-use crate::pipeline::{Arrival, Pipeline};
+use crate::pipeline::Arrival;
 use crate::plane::{self, Stream};
 use crate::shard::{Phase, Shard};
-use crate::stats::{DropReason, Source};
+use crate::stats::Source;
 use crate::stretch;
+use crate::wire::line::{Lines, whole_lines};
 use crate::wire::pickle::BadFrame;
 
 /// A frame's length, big-endian, in front of its payload.
@@ -33,8 +34,11 @@ const BUFFER_BYTES_CLAIMED: usize = 64 << 10;
 const BUFFER_BYTES_MIN: usize = 4 << 10;
 /// Buffers that a shard keeps for reuse.
 const SPARE_BUFFERS: usize = 64;
+/// Bytes of lines that are appended together, about: then it is looked whether there
+/// is room for more.
+const LINES_BYTES: usize = 64 << 10;
 /// Work after which a connection lets others have their turn.
-const TURN: Duration = Duration::from_micros(500);
+pub const TURN: Duration = Duration::from_micros(500);
 /// What the kernel takes to hand over bytes, about, as part of a turn.
 const READ_BYTES_PER_NS: u64 = 4;
 /// Wait before memory is asked for again when none was left.
@@ -129,6 +133,7 @@ pub async fn serve(shard: &Rc<Shard>, source: Source, stream: Stream, slot: &Slo
         has_reserve: false,
         arrival: Arrival::now(),
         worked: Duration::ZERO,
+        skips_line: false,
         told: false,
         last_bytes: None,
     };
@@ -153,6 +158,8 @@ struct Connection<'s> {
     arrival: Arrival,
     /// Time spent on decoding since other tasks last had their turn.
     worked: Duration,
+    /// Whether what comes is the rest of a line that is too long.
+    skips_line: bool,
     /// Whether the peer was told that the server ends.
     told: bool,
     /// While the server empties its connections: what may still be read.
@@ -175,10 +182,15 @@ impl Connection<'_> {
     /// Reads once and decodes what is whole.
     async fn turn(&mut self) -> Result<(), End> {
         self.wait_for_room().await;
-        if self.filled == 0 {
+        // The front of a line is short enough to be copied back each time.
+        let is_small = self.filled == 0 || (self.source == Source::LineTcp && self.needs_more());
+        if is_small {
             let count = self.fill_scratch().await?;
             self.arrival = Arrival::now();
             let scratch = self.shard.scratch.borrow();
+            if self.filled > 0 {
+                self.empty_buffer();
+            }
             let taken = self.decode(&scratch[..count])?;
             if taken < count {
                 self.keep(&scratch[taken..count]);
@@ -209,9 +221,15 @@ impl Connection<'_> {
 
     // ---- fill -----------------------------------------------------------
 
+    /// Reads into the shard's scratch, behind a copy of what is kept of a frame;
+    /// returns the length of both.
     async fn fill_scratch(&mut self) -> Result<usize, End> {
         let shard = self.shard;
-        poll_fn(|cx| self.poll_read(cx, &mut shard.scratch.borrow_mut())).await
+        let kept = self.filled;
+        let read = poll_fn(|cx| self.poll_read(cx, &mut shard.scratch.borrow_mut()[kept..]));
+        let count = read.await?;
+        shard.scratch.borrow_mut()[..kept].copy_from_slice(&self.buffer[..kept]);
+        Ok(kept + count)
     }
 
     async fn fill_buffer(&mut self) -> Result<(), End> {
@@ -271,39 +289,35 @@ impl Connection<'_> {
     }
 
     async fn wait_for_room(&mut self) {
-        let shard = self.shard;
         let is_under_way = self.filled > 0;
-        // A new frame needs room in the budget; one that is under way may use
-        // the reserve.
-        let has_room = |pipeline: &Pipeline| {
-            let may_begin = shard.common.budget.has_room() || pipeline.has_given_up();
-            pipeline.has_room() && (is_under_way || may_begin)
-        };
-        if has_room(&shard.pipeline.borrow()) {
+        if self.shard.has_room(is_under_way) {
             return;
         }
         // The wait is ours, not the peer's.
         self.slot.waits_since.set(None);
-        shard.watch_budget();
-        poll_fn(|cx| {
-            let mut pipeline = shard.pipeline.borrow_mut();
-            if has_room(&pipeline) {
-                return Poll::Ready(());
-            }
-            pipeline.wait_for_room(cx.waker());
-            Poll::Pending
-        })
-        .await;
+        self.shard.wait_for_room(is_under_way).await;
         self.slot.waits_since.set(is_under_way.then(Instant::now));
     }
 
     // ---- decode and append ----------------------------------------------
 
-    /// Decodes whole frames at the front of `bytes` and appends their points,
-    /// as long as there is room; returns how many bytes that took.
+    /// Decodes what is whole at the front of `bytes` and appends its points, as
+    /// long as there is room; returns how many bytes that took.
     fn decode(&mut self, bytes: &[u8]) -> Result<usize, End> {
         let started = Instant::now();
-        let mut is_too_long = false;
+        let (taken, end) = match self.source {
+            Source::LineTcp => (self.decode_lines(bytes), Ok(())),
+            _ => self.decode_frames(bytes),
+        };
+        let mut pipeline = self.shard.pipeline.borrow_mut();
+        pipeline.counts.source(self.source).bytes += taken as u64;
+        let worked = started.elapsed();
+        self.worked += worked;
+        self.shard.note_work(worked);
+        end.map(|()| taken)
+    }
+
+    fn decode_frames(&self, bytes: &[u8]) -> (usize, Result<(), End>) {
         let mut pipeline = self.shard.pipeline.borrow_mut();
         let mut decoder = self.shard.decoder.borrow_mut();
         let mut taken = 0;
@@ -312,8 +326,7 @@ impl Connection<'_> {
                 break;
             };
             if length > self.shard.common.settings.horizon.frame_bytes_max {
-                is_too_long = true;
-                break;
+                return (taken, Err(End::TooLong));
             }
             let start = taken + HEADER_BYTES;
             let Some(frame) = bytes.get(start..start + length) else {
@@ -328,11 +341,7 @@ impl Connection<'_> {
                 Ok(decoded) => {
                     let counts = pipeline.counts.source(self.source);
                     counts.frames += 1;
-                    let invalid = decoded.invalid();
-                    counts.received += invalid.total();
-                    counts.drop(DropReason::BadShape, invalid.shape);
-                    counts.drop(DropReason::NotNumeric, invalid.not_numeric);
-                    counts.drop(DropReason::OutOfRange, invalid.out_of_range);
+                    counts.drop_invalid(decoded.invalid());
                     pipeline.append(decoded.points(), self.source, self.arrival, None);
                 }
                 Err(bad) => {
@@ -346,17 +355,45 @@ impl Connection<'_> {
             }
             decoder.trim();
         }
-        pipeline.counts.source(self.source).bytes += taken as u64;
-        drop(pipeline);
-        let worked = started.elapsed();
-        self.worked += worked;
-        self.shard
-            .work_us
-            .set(self.shard.work_us.get() + worked.as_micros() as u64);
-        if is_too_long {
-            return Err(End::TooLong);
+        (taken, Ok(()))
+    }
+
+    /// A line that is too long is skipped up to its end, wherever that comes: so it
+    /// is taken in pieces, and nothing is kept of it.
+    fn decode_lines(&mut self, bytes: &[u8]) -> usize {
+        let mut pipeline = self.shard.pipeline.borrow_mut();
+        let mut taken = 0;
+        if self.skips_line {
+            let end = memchr::memchr(b'\n', bytes);
+            self.skips_line = end.is_none();
+            taken = end.map_or(bytes.len(), |end| end + 1);
         }
-        Ok(taken)
+        while pipeline.has_room() {
+            let rest = &bytes[taken..];
+            let ahead = &rest[..rest.len().min(LINES_BYTES)];
+            // In what is ahead there may be no end of a line, behind it one.
+            let whole = match whole_lines(ahead) {
+                0 => memchr::memchr(b'\n', rest).map_or(0, |end| end + 1),
+                whole => whole,
+            };
+            if whole == 0 {
+                break;
+            }
+            let mut lines = Lines::new(&rest[..whole], self.arrival.unix_s);
+            pipeline.append(&mut lines, self.source, self.arrival, None);
+            let counts = pipeline.counts.source(self.source);
+            counts.frames += lines.lines();
+            counts.drop_invalid(lines.invalid());
+            taken += whole;
+        }
+        let line_bytes_max = self.shard.live.get().line_bytes_max;
+        let rest = &bytes[taken..];
+        if rest.len() > line_bytes_max && memchr::memchr(b'\n', rest).is_none() {
+            pipeline.counts.source(self.source).frames_too_long += 1;
+            self.skips_line = true;
+            taken = bytes.len();
+        }
+        taken
     }
 
     fn log_bad_frame(&self, bad: BadFrame, length: usize) {
@@ -369,9 +406,12 @@ impl Connection<'_> {
 
     // ---- the buffer -----------------------------------------------------
 
-    /// Whether the buffer holds no whole frame.
+    /// Whether the buffer holds no whole frame, and no whole line.
     fn needs_more(&self) -> bool {
         let held = &self.buffer[..self.filled];
+        if self.source == Source::LineTcp {
+            return memchr::memchr(b'\n', held).is_none();
+        }
         frame_length(held).is_none_or(|length| held.len() < HEADER_BYTES + length)
     }
 
@@ -393,6 +433,9 @@ impl Connection<'_> {
     /// How large a buffer should be for the frame of which this is the front:
     /// never by the frame's own claim alone.
     fn buffer_bytes(&self, held: &[u8]) -> usize {
+        if self.source == Source::LineTcp {
+            return held.len().next_power_of_two().max(BUFFER_BYTES_MIN);
+        }
         let whole = HEADER_BYTES + frame_length(held).unwrap_or(0);
         let most = BUFFER_BYTES_CLAIMED.max(2 * held.len());
         whole.next_power_of_two().clamp(BUFFER_BYTES_MIN, most)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use skyring::cli::{self, EXIT_FAILED};
+use skyring::cli::{self, EXIT_FAILED, Options};
 use skyring::host::PidFile;
 use skyring::server::Addresses;
 use skyring::{Server, Settings, logging};
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 /// Runs the server until SIGTERM or SIGINT, then drains it. Fails if points that
 /// were received could not be stored in time.
-fn serve(settings: Settings) -> ExitCode {
+fn serve(settings: Settings, options: &Options) -> ExitCode {
     logging::init(settings.log.level, settings.log.format);
     let pid_file = settings.pid_file.clone();
     // From here on a signal waits until it is asked for.
@@ -28,7 +28,7 @@ fn serve(settings: Settings) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return cli::tell(EXIT_FAILED, &format!("signals: {error}")),
     };
-    let server = match Server::start(settings) {
+    let mut server = match Server::start(settings) {
         Ok(server) => server,
         Err(error) => return cli::tell(error.exit_code(), &error.to_string()),
     };
@@ -39,14 +39,14 @@ fn serve(settings: Settings) -> ExitCode {
     let handle = server.handle();
     std::thread::spawn(move || {
         while !handle.wait_ready(Duration::MAX) {}
-        announce(handle.addresses());
+        announce(&handle.addresses());
     });
     for signal in signals.forever() {
         if signal != SIGHUP {
             tracing::info!(signal, "ending: reading what was sent, and settling it");
             break;
         }
-        tracing::warn!("SIGHUP: the configuration cannot be reloaded yet; restart instead");
+        reload(&mut server, options);
     }
     let drained = server.drain();
     tracing::info!("{drained}");
@@ -57,6 +57,29 @@ fn serve(settings: Settings) -> ExitCode {
         EXIT_FAILED,
         &format!("points were lost, since drain_s was over: {drained}"),
     )
+}
+
+/// Takes up the configuration as it now is. One that is at fault changes nothing.
+fn reload(server: &mut Server, options: &Options) {
+    let settings = match options.load() {
+        Ok(settings) => settings,
+        Err(error) => {
+            for fault in error.to_string().lines() {
+                tracing::error!("reload: {fault}");
+            }
+            tracing::error!("reload: nothing has changed: the configuration is at fault");
+            return;
+        }
+    };
+    match server.reload(&settings) {
+        Ok(changes) if changes.is_empty() => tracing::info!("reload: nothing has changed"),
+        Ok(changes) => {
+            for change in changes {
+                tracing::info!("reload: {change}");
+            }
+        }
+        Err(error) => tracing::error!("reload: nothing has changed: {error}"),
+    }
 }
 
 fn announce(addresses: &Addresses) {

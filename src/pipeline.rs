@@ -27,10 +27,11 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::admit::{self, GROUP, MetricId, Metrics, Probe, Rules};
+use crate::admit::{self, CensusPage, GROUP, MetricId, Metrics, Probe};
 use crate::batch::{Batch, Completion};
 use crate::budget::Budget;
 use crate::point::{Number, Point};
+use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::stats::{Counts, DropReason, Source};
 use crate::stretch;
@@ -86,7 +87,7 @@ pub struct Pipeline {
     /// What this shard counts.
     pub counts: Counts,
     metrics: Metrics,
-    rules: Rules,
+    rules: Arc<Rules>,
     encoder: Encoder,
     max_resolution_s: i64,
     full_duration_s: i64,
@@ -123,7 +124,7 @@ impl Pipeline {
         let mut pipeline = Self {
             counts: Counts::new(),
             metrics: Metrics::new(settings.horizon.metrics_max),
-            rules: Rules::new(settings.horizon.name_bytes_max),
+            rules: Arc::new(Rules::new(settings)),
             encoder: Encoder::new(&settings.redis.namespace),
             max_resolution_s: settings.horizon.max_resolution_s.into(),
             full_duration_s: settings.redis.full_duration_s.into(),
@@ -200,8 +201,8 @@ impl Pipeline {
         let _stretch = stretch::enter();
         let linger_runs = self.current_since.is_some();
         let age_max_s = match source {
-            Source::Pickle => self.max_resolution_s,
             Source::Direct => self.full_duration_s,
+            _ => self.max_resolution_s,
         };
         let turn = Turn {
             source,
@@ -287,10 +288,11 @@ impl Pipeline {
                     return Err(reason);
                 }
             }
-            None => self.rules.judge(point.name)?,
+            None => self.judge_new(point.name, probe)?,
         }
         let record = admit::admit(point.timestamp, point.value, turn.oldest)?;
-        let kept = found.or_else(|| self.metrics.insert(point.name, probe, &self.rules));
+        let insert = || self.metrics.insert(point.name, probe, &self.rules, None);
+        let kept = found.or_else(insert);
         let Some(metric) = kept else {
             self.counts.metrics_not_kept += 1;
             self.current.append_named(point.name, record, turn.source);
@@ -308,6 +310,19 @@ impl Pipeline {
             self.current.assert_member(metric);
         }
         Ok(())
+    }
+
+    /// Judges a metric without an entry, and remembers it if it is to be dropped
+    /// each time.
+    fn judge_new(&mut self, name: &[u8], probe: &Probe) -> Result<(), DropReason> {
+        let verdict = self.rules.judge(name);
+        if let Err(reason) = verdict
+            && reason.is_remembered()
+        {
+            let kept = self.metrics.insert(name, probe, &self.rules, Some(reason));
+            self.counts.metrics_not_kept += u64::from(kept.is_none());
+        }
+        verdict
     }
 
     // ---- flush ----------------------------------------------------------
@@ -433,6 +448,20 @@ impl Pipeline {
         counts.redis.batches_waiting = (self.waiting.len() + self.failed.len()) as u64;
         counts.redis.unanswered_ms = self.silence().as_millis() as u64;
         counts
+    }
+
+    /// Takes up what a reload may change.
+    pub fn reload(&mut self, settings: &Settings, rules: Arc<Rules>) {
+        self.rules = rules;
+        self.max_resolution_s = settings.horizon.max_resolution_s.into();
+        self.full_duration_s = settings.redis.full_duration_s.into();
+    }
+
+    /// A part of what is known of the metrics; see [`Metrics::census`].
+    pub fn census(&mut self, from: MetricId, entries_max: usize) -> CensusPage {
+        let mut page = self.metrics.census(from, entries_max);
+        page.is_behind = !self.waiting.is_empty() || !matches!(self.redis, Redis::Ready);
+        page
     }
 
     /// To be called about once a second.

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use inbox::{Inbox, Sender, inbox};
-pub use socket::{Accepted, Listener, Stream, bind_listener};
+pub use socket::{Accepted, Listener, Stream, bind_datagrams, bind_listener};
 
 /// Memory that each ring of an executor registers with the kernel. Sockets
 /// need none of it, and the default of 10 MiB a ring would not fit the usual

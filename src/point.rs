@@ -1,5 +1,7 @@
 //! What every decoder yields: a point, borrowed from the bytes it came in.
 
+use std::ops::AddAssign;
+
 /// A number as its sender wrote it. The kind is kept because Redis must hold
 /// the bytes that Python's msgpack makes of the same number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +62,14 @@ impl InvalidCounts {
             Invalid::NotNumeric => self.not_numeric += 1,
             Invalid::OutOfRange => self.out_of_range += 1,
         }
+    }
+}
+
+impl AddAssign for InvalidCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.shape += other.shape;
+        self.not_numeric += other.not_numeric;
+        self.out_of_range += other.out_of_range;
     }
 }
 

@@ -305,7 +305,7 @@ impl Link {
         match pipeline.lingers_since() {
             None => self.linger = None,
             Some(since) => {
-                let linger = self.shard.linger.saturating_sub(since.elapsed());
+                let linger = self.shard.live.get().linger.saturating_sub(since.elapsed());
                 let timer = self.linger.get_or_insert_with(|| Timer::after(linger));
                 linger_over = linger.is_zero() || timer.poll(cx);
             }

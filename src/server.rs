@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use crossbeam_channel::Receiver;
 use serde::Serialize;
-use socket2::Socket;
 
 use crate::admin;
+use crate::admit::{CensusPage, MetricId};
 use crate::batch::Outcome;
 use crate::budget::Budget;
 use crate::host::{self, HostError, StateError, StateLock};
+use crate::listeners::{ListenError, Listeners};
 use crate::plane::{self, Sender};
 use crate::private_redis::PrivateRedis;
 use crate::redis::{LinkBoard, LinkState};
-use crate::settings::Settings;
+use crate::rules::{Rules, SkipEdits};
+use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint};
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
@@ -44,17 +46,8 @@ const SILENT: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error(
-        "{key}: cannot listen on {address}: {error}; stop what listens there, or set {key} to another address (port 0 takes a free one)"
-    )]
-    Listen {
-        /// The setting.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The system's error.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The state directory cannot be used, or another server uses it.
     #[error(transparent)]
     State(#[from] StateError),
@@ -79,7 +72,7 @@ impl StartError {
     /// the host.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Listen { .. } | Self::State(_) => 2,
+            Self::Listen(_) | Self::State(_) => 2,
             Self::Host(_) | Self::Redis(_) | Self::Thread { .. } => 1,
         }
     }
@@ -90,15 +83,15 @@ impl StartError {
 pub struct Addresses {
     /// Carbon-relay's pickle stream.
     pub pickle: Vec<SocketAddr>,
-    /// No listener of this kind exists yet: empty, as one that is switched off.
+    /// The same, from the relays of a cluster's other nodes.
     pub shard_pickle: Vec<SocketAddr>,
-    /// As `shard_pickle`.
+    /// msgpack over UDP.
     pub msgpack: Vec<SocketAddr>,
-    /// As `shard_pickle`.
+    /// Graphite's lines over TCP.
     pub line_tcp: Vec<SocketAddr>,
-    /// As `shard_pickle`.
+    /// Graphite's lines over UDP.
     pub line_udp: Vec<SocketAddr>,
-    /// As `shard_pickle`.
+    /// Metrics over HTTP; always empty, since there is no such listener yet.
     pub flux: Vec<SocketAddr>,
     /// The page for operators.
     pub admin: Option<SocketAddr>,
@@ -152,7 +145,11 @@ pub struct Handle {
     draining: AtomicBool,
     /// What each shard has last said that it counts.
     last_counts: Mutex<Vec<Counts>>,
-    addresses: Addresses,
+    listeners: Mutex<Listeners>,
+    admin: Option<SocketAddr>,
+    redis: String,
+    /// The settings and rules in force.
+    current: Mutex<(Arc<Settings>, Arc<Rules>)>,
     common: Arc<Common>,
 }
 
@@ -188,17 +185,10 @@ impl Server {
         host::raise_file_limit();
         let lock = StateLock::acquire(&settings.state_dir)?;
         let cpus = host::placement(&settings);
-        let mut bound = Vec::new();
-        for address in &settings.horizon.pickle {
-            bound.push(bind(
-                Source::Pickle,
-                "horizon.pickle",
-                *address,
-                cpus.len(),
-            )?);
-        }
+        let mut listeners = Listeners::default();
+        let bound = listeners.bind(&settings, cpus.len())?;
         let admin_socket = match settings.admin.listen {
-            Some(address) => Some(admin::bind(address).map_err(|error| StartError::Listen {
+            Some(address) => Some(admin::bind(address).map_err(|error| ListenError {
                 key: "admin.listen",
                 address,
                 error,
@@ -212,20 +202,10 @@ impl Server {
             None
         };
         let url = settings.redis_url();
-        let addresses = Addresses {
-            pickle: bound.iter().map(|listener| listener.address).collect(),
-            shard_pickle: Vec::new(),
-            msgpack: Vec::new(),
-            line_tcp: Vec::new(),
-            line_udp: Vec::new(),
-            flux: Vec::new(),
-            admin: admin_socket
-                .as_ref()
-                .and_then(|socket| socket.local_addr().ok()),
-            redis: url.to_string(),
-        };
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             cpus.iter().map(|_| plane::inbox(INBOX_MESSAGES)).unzip();
+        let rules = Arc::new(Rules::new(&settings));
+        let settings = Arc::new(settings);
         let horizon = &settings.horizon;
         let budget = Budget::new(horizon.buffer_bytes_max, horizon.frame_bytes_max);
         let common = Arc::new(Common {
@@ -233,16 +213,12 @@ impl Server {
             board: Arc::new(LinkBoard::new(cpus.len())),
             loads: Loads::new(cpus.len()),
             inboxes: senders,
-            settings,
+            settings: settings.clone(),
         });
         let mut shards = Vec::new();
         for (index, (cpu, inbox)) in cpus.iter().zip(inboxes).enumerate() {
-            let listeners = bound
-                .iter_mut()
-                .filter_map(|listener| Some((listener.source, listener.sockets.pop()?)))
-                .collect();
             let (common, url) = (common.clone(), url.clone());
-            let body = move || shard::run(index, common, url, inbox, listeners);
+            let body = move || shard::run(index, common, url, inbox);
             let name = format!("skyring-shard-{index}");
             let thread = plane::launch(name, *cpu, body).map_err(|error| StartError::Thread {
                 what: format!("shard {index} on CPU {cpu}"),
@@ -250,11 +226,21 @@ impl Server {
             })?;
             shards.push(thread);
         }
+        let opened = listeners.open(bound, &common.inboxes);
+        opened.map_err(|error| StartError::Thread {
+            what: "a receiver of datagrams".to_owned(),
+            error,
+        })?;
         let handle = Arc::new(Handle {
             started: Instant::now(),
             draining: AtomicBool::new(false),
             last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
-            addresses,
+            listeners: Mutex::new(listeners),
+            admin: admin_socket
+                .as_ref()
+                .and_then(|socket| socket.local_addr().ok()),
+            redis: url.to_string(),
+            current: Mutex::new((settings, rules)),
             common,
         });
         let admin = match admin_socket {
@@ -281,8 +267,35 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> Addresses {
         self.handle.addresses()
+    }
+
+    /// Goes on under new settings, as far as they can be changed while it runs: the
+    /// changes are returned, each with whether it is in force. Listeners that stay
+    /// are not touched; those that go are first emptied of queued connections, and
+    /// connections accepted there go on.
+    ///
+    /// # Errors
+    ///
+    /// When a new address cannot be listened on; then nothing has changed.
+    pub fn reload(&mut self, settings: &Settings) -> Result<Vec<Change>, StartError> {
+        let handle = &self.handle;
+        let (changes, settings) = handle.settings().reloaded(settings);
+        let shards = &handle.common.inboxes;
+        let mut listeners = lock(&handle.listeners);
+        let bound = listeners.bind(&settings, shards.len())?;
+        let opened = listeners.open(bound, shards);
+        opened.map_err(|error| StartError::Thread {
+            what: "a receiver of datagrams".to_owned(),
+            error,
+        })?;
+        handle.change(|_, rules| {
+            let rules = rules.with_settings(&settings);
+            (Arc::new(settings.clone()), Arc::new(rules))
+        });
+        listeners.close_others(&settings, shards);
+        Ok(changes)
     }
 
     /// What other threads may use while this one drains the server.
@@ -310,12 +323,14 @@ impl Server {
 
     fn end(&mut self) -> Drained {
         let common = &self.handle.common;
-        let deadline = Instant::now() + Duration::from_secs(common.settings.drain_s.into());
+        let drain_s = self.handle.settings().drain_s;
+        let deadline = Instant::now() + Duration::from_secs(drain_s.into());
         self.handle.draining.store(true, Ordering::Relaxed);
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
         }
+        lock(&self.handle.listeners).stop_receivers();
         for inbox in &common.inboxes {
             let _ = inbox.send(Message::Drain(deadline));
         }
@@ -329,6 +344,9 @@ impl Server {
                 Some(Ok(last)) => counts += &last,
                 _ => stuck += 1,
             }
+        }
+        if stuck == 0 {
+            lock(&self.handle.listeners).join_receivers();
         }
         drop(self.admin.take());
         if let Some(redis) = self.private_redis.take() {
@@ -365,19 +383,70 @@ impl Handle {
     }
 
     /// As [`Server::addresses`].
-    pub fn addresses(&self) -> &Addresses {
-        &self.addresses
+    pub fn addresses(&self) -> Addresses {
+        let listeners = lock(&self.listeners);
+        Addresses {
+            pickle: listeners.addresses(Source::Pickle),
+            shard_pickle: listeners.addresses(Source::ShardPickle),
+            msgpack: listeners.addresses(Source::Msgpack),
+            line_tcp: listeners.addresses(Source::LineTcp),
+            line_udp: listeners.addresses(Source::LineUdp),
+            flux: Vec::new(),
+            admin: self.admin,
+            redis: self.redis.clone(),
+        }
     }
 
-    /// What the server counts, at this moment: the sum of what each shard counts
-    /// between two of its turns.
-    pub fn status(&self) -> Status {
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        lock(&self.current).0.clone()
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        lock(&self.current).1.clone()
+    }
+
+    /// Has the skip lists overruled by `edits`, in place of those before.
+    pub fn edit_skips(&self, edits: SkipEdits) {
+        self.change(|settings, rules| (settings.clone(), Arc::new(rules.with_edits(edits))));
+    }
+
+    /// Has every shard go on under the settings and rules that `next` makes of those
+    /// in force.
+    fn change(
+        &self,
+        next: impl FnOnce(&Arc<Settings>, &Arc<Rules>) -> (Arc<Settings>, Arc<Rules>),
+    ) {
+        let mut current = lock(&self.current);
+        *current = next(&current.0, &current.1);
+        let (settings, rules) = &*current;
+        let reload = |reply| Message::Reload(settings.clone(), rules.clone(), reply);
+        for answer in ask(&self.common.inboxes, reload) {
+            // A shard that is late changes later.
+            let _ = answer.recv_timeout(COUNT_TIMEOUT);
+        }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.common.inboxes.len()
+    }
+
+    /// A part of what a shard knows of its metrics, at most `entries_max` from the
+    /// one numbered `from` on; `None` if the shard is late or has ended.
+    pub fn census(&self, shard: usize, from: MetricId, entries_max: usize) -> Option<CensusPage> {
+        let inbox = self.common.inboxes.get(shard)?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        inbox.send(Message::Census(from, entries_max, reply)).ok()?;
+        answer.recv_timeout(COUNT_TIMEOUT).ok()
+    }
+
+    /// The sum of what each shard counts between two of its turns.
+    pub fn counts(&self) -> Counts {
         let mut counts = Counts::new();
         let answers = ask(&self.common.inboxes, Message::Count);
-        let mut last = self
-            .last_counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last_counts);
         for (answer, last) in answers.into_iter().zip(last.iter_mut()) {
             // A shard that is late is shown as it was: counters never go back.
             if let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) {
@@ -385,16 +454,28 @@ impl Handle {
             }
             counts += last;
         }
-        drop(last);
+        counts
+    }
+
+    /// What the server says of itself, at this moment.
+    pub fn status(&self) -> Status {
+        let counts = self.counts();
         let states = self.common.board.states();
         let (state, reason) = self.judge(&states, &counts);
         let draining = self.draining.load(Ordering::Relaxed);
         let redis = &counts.redis;
+        let open = lock(&self.listeners);
         let listeners: BTreeMap<_, _> = status::sources(&counts)
             .map(|(source, counts)| {
+                let addresses = open
+                    .addresses(source)
+                    .iter()
+                    .map(SocketAddr::to_string)
+                    .collect();
+                let drops = source.is_udp().then(|| open.kernel_drops(source));
                 (
                     source.as_str(),
-                    ListenerStatus::new(counts, self.addresses_of(source)),
+                    ListenerStatus::new(counts, addresses, drops),
                 )
             })
             .collect();
@@ -410,7 +491,7 @@ impl Handle {
                 connected: !states
                     .iter()
                     .any(|state| matches!(state, LinkState::Away(_))),
-                url: self.addresses.redis.clone(),
+                url: self.redis.clone(),
                 state,
                 batches: redis.batches,
                 in_flight_batches: redis.batches_in_flight,
@@ -461,24 +542,16 @@ impl Handle {
             (state, reason)
         }
     }
+}
 
-    fn addresses_of(&self, source: Source) -> Vec<String> {
-        match source {
-            Source::Pickle => self
-                .addresses
-                .pickle
-                .iter()
-                .map(SocketAddr::to_string)
-                .collect(),
-            Source::Direct => Vec::new(),
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends every shard a message that asks for an answer.
 fn ask<T>(
     inboxes: &[Sender<Message>],
-    question: fn(crossbeam_channel::Sender<T>) -> Message,
+    question: impl Fn(crossbeam_channel::Sender<T>) -> Message,
 ) -> Vec<Receiver<T>> {
     inboxes
         .iter()
@@ -489,34 +562,4 @@ fn ask<T>(
             answer
         })
         .collect()
-}
-
-/// One address, with a listening socket for each shard.
-struct Bound {
-    source: Source,
-    address: SocketAddr,
-    sockets: Vec<Socket>,
-}
-
-/// Binds an address once for each shard. It is first probed without sharing, so
-/// that two servers do not share a port unseen.
-fn bind(
-    source: Source,
-    key: &'static str,
-    address: SocketAddr,
-    shards: usize,
-) -> Result<Bound, StartError> {
-    let listen_error = |error| StartError::Listen {
-        key,
-        address,
-        error,
-    };
-    let address = host::probe_port(address).map_err(listen_error)?;
-    let sockets: io::Result<Vec<Socket>> =
-        (0..shards).map(|_| plane::bind_listener(address)).collect();
-    Ok(Bound {
-        source,
-        address,
-        sockets: sockets.map_err(listen_error)?,
-    })
 }

@@ -22,16 +22,18 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender as Reply;
 use socket2::Socket;
 
-use crate::admit;
+use crate::admit::{self, CensusPage, MetricId};
 use crate::batch::{self, Completion, Outcome};
 use crate::budget::Budget;
 use crate::connection::{self, BUDGET_RETRY, Buffers, LOG_PERIOD, Slot};
+use crate::datagrams::{self, Delivery};
 use crate::logging::Throttle;
 use crate::pipeline::{Arrival, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
 use crate::point::{Number, Point};
 use crate::redis::{self, LinkBoard};
-use crate::settings::{RedisUrl, Settings};
+use crate::rules::Rules;
+use crate::settings::{Listen, RedisUrl, Settings};
 use crate::stats::{Counts, Source};
 use crate::wire::pickle::{self, Decoder};
 
@@ -44,6 +46,8 @@ const TICK: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_millis(200);
 /// Wait after an accept that failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// What a line may have besides the name: two numbers, blanks, a line end.
+const LINE_NUMBERS_BYTES: usize = 256;
 /// Work that a new connection is presumed to bring until the next tick tells.
 const PRESUMED_WORK_US: u64 = 20_000;
 
@@ -55,6 +59,17 @@ pub enum Message {
     Points(Vec<OwnedPoint>, Reply<Outcome>),
     /// Send a copy of all counts.
     Count(Reply<Counts>),
+    /// Send a page of what is known of the metrics: from this one on, at most so
+    /// many.
+    Census(MetricId, usize, Reply<CensusPage>),
+    /// Accept connections from this socket.
+    Listen(Listen, Socket),
+    /// Accept nothing more there; answer when what was queued has been handed over.
+    Unlisten(Listen, Reply<()>),
+    /// Take in what a thread receives in datagrams.
+    Feed(Source, Inbox<Delivery>),
+    /// Go on under these settings and rules.
+    Reload(Arc<Settings>, Arc<Rules>, Reply<()>),
     /// Accept nothing more; answer when what was queued has been handed over.
     StopAccepting(Reply<()>),
     /// Read what is there, settle it, and end by this time.
@@ -136,8 +151,9 @@ impl Loads {
 
 /// What all shards share.
 pub struct Common {
-    /// The settings they run under.
-    pub settings: Settings,
+    /// The settings that the server was started with. Of those that a reload
+    /// changes, [`Live`] and the pipeline have the newest.
+    pub settings: Arc<Settings>,
     /// Memory that connections and batches may hold together.
     pub budget: Arc<Budget>,
     /// How the links to Redis stand.
@@ -146,6 +162,31 @@ pub struct Common {
     pub loads: Loads,
     /// Each shard's inbox.
     pub inboxes: Vec<Sender<Message>>,
+}
+
+/// Settings that a reload may change, as tasks look at them.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// Connections of all shards, at most.
+    pub connections_max: u32,
+    /// A partial frame that has not grown for this long is given up.
+    pub frame_stall: Duration,
+    /// Longest wait of a point for company.
+    pub linger: Duration,
+    /// Longest line, its end among it.
+    pub line_bytes_max: usize,
+}
+
+impl Live {
+    fn new(settings: &Settings) -> Self {
+        let horizon = &settings.horizon;
+        Self {
+            connections_max: horizon.connections_max,
+            frame_stall: Duration::from_secs(horizon.frame_stall_s.into()),
+            linger: Duration::from_micros(horizon.linger_us.into()),
+            line_bytes_max: horizon.name_bytes_max + LINE_NUMBERS_BYTES,
+        }
+    }
 }
 
 /// How far the end has come.
@@ -207,22 +248,25 @@ pub struct Shard {
     pub decoder: RefCell<Decoder>,
     /// Buffers for what a turn leaves over.
     pub buffers: RefCell<Buffers>,
-    /// Longest wait of a point for company.
-    pub linger: Duration,
+    /// Settings that a reload may change.
+    pub live: Cell<Live>,
     /// The links' states.
     pub board: Arc<LinkBoard>,
     /// How far the end has come.
     pub phase: Cell<Phase>,
     /// Microseconds of work since the last tick.
-    pub work_us: Cell<u64>,
+    work_us: Cell<u64>,
     /// Notified when the pipeline is settled, or a connection or acceptor ends.
     pub settled: Event,
     /// Whether a task looks at the budget for connections that wait for it.
     watches_budget: Cell<bool>,
     slots: RefCell<BTreeMap<u64, Rc<Slot>>>,
     slot_next: Cell<u64>,
-    acceptors: Cell<usize>,
+    /// Listeners that are open here, and whether each is to be closed.
+    acceptors: RefCell<BTreeMap<Listen, bool>>,
     stop_accepting: Event,
+    /// Tasks that take in datagrams.
+    feeds: Cell<usize>,
 }
 
 /// Runs a shard until it is told to drain; returns its last counts.
@@ -231,7 +275,6 @@ pub async fn run(
     common: Arc<Common>,
     url: RedisUrl,
     inbox: Inbox<Message>,
-    listeners: Vec<(Source, Socket)>,
 ) -> Counts {
     let settings = &common.settings;
     let shard = Rc::new(Shard {
@@ -240,7 +283,7 @@ pub async fn run(
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         decoder: RefCell::new(Decoder::new()),
         buffers: RefCell::new(Buffers::default()),
-        linger: Duration::from_micros(settings.horizon.linger_us.into()),
+        live: Cell::new(Live::new(settings)),
         board: common.board.clone(),
         phase: Cell::new(Phase::Serving),
         work_us: Cell::new(0),
@@ -248,13 +291,11 @@ pub async fn run(
         watches_budget: Cell::new(false),
         slots: RefCell::default(),
         slot_next: Cell::new(0),
-        acceptors: Cell::new(listeners.len()),
+        acceptors: RefCell::default(),
         stop_accepting: Event::default(),
+        feeds: Cell::new(0),
         common,
     });
-    for (source, socket) in listeners {
-        plane::spawn(accept(shard.clone(), source, socket));
-    }
     plane::spawn(redis::run(shard.clone(), url));
     plane::spawn(tick(shard.clone()));
     let deadline = Rc::new(Cell::new(None));
@@ -274,13 +315,28 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
                 // Whoever asked may have gone.
                 let _ = reply.try_send(shard.pipeline.borrow().snapshot());
             }
+            Message::Census(from, entries_max, reply) => {
+                let page = shard.pipeline.borrow_mut().census(from, entries_max);
+                let _ = reply.try_send(page);
+            }
+            Message::Listen(listen, socket) => {
+                shard.acceptors.borrow_mut().insert(listen, false);
+                plane::spawn(accept(shard.clone(), listen, socket));
+            }
+            Message::Unlisten(listen, reply) => {
+                plane::spawn(close(shard.clone(), Some(listen), reply));
+            }
             Message::StopAccepting(reply) => {
                 shard.phase.set(Phase::Refusing);
-                shard.stop_accepting.notify();
-                shard
-                    .settled
-                    .wait_until(|| shard.acceptors.get() == 0)
-                    .await;
+                plane::spawn(close(shard.clone(), None, reply));
+            }
+            Message::Feed(source, inbox) => {
+                shard.feeds.set(shard.feeds.get() + 1);
+                plane::spawn(feed(shard.clone(), source, inbox));
+            }
+            Message::Reload(settings, rules, reply) => {
+                shard.live.set(Live::new(&settings));
+                shard.pipeline.borrow_mut().reload(&settings, rules);
                 let _ = reply.try_send(());
             }
             Message::Drain(until) => {
@@ -291,24 +347,43 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
     }
 }
 
-/// Accepts connections and hands each to the shard with the least work.
-async fn accept(shard: Rc<Shard>, source: Source, socket: Socket) {
-    match Listener::new(socket) {
-        Ok(listener) => accept_all(&shard, source, &listener).await,
-        Err(error) => tracing::error!(%error, "a listening socket could not be used"),
+/// Has one listener, or all, closed; answers when what was queued there has been
+/// handed over.
+async fn close(shard: Rc<Shard>, listen: Option<Listen>, reply: Reply<()>) {
+    for (open, is_closing) in shard.acceptors.borrow_mut().iter_mut() {
+        *is_closing |= listen.is_none_or(|listen| listen == *open);
     }
-    shard.acceptors.set(shard.acceptors.get() - 1);
+    shard.stop_accepting.notify();
+    let is_closed = || match listen {
+        Some(listen) => !shard.acceptors.borrow().contains_key(&listen),
+        None => shard.acceptors.borrow().is_empty(),
+    };
+    shard.settled.wait_until(is_closed).await;
+    let _ = reply.try_send(());
+}
+
+async fn feed(shard: Rc<Shard>, source: Source, inbox: Inbox<Delivery>) {
+    datagrams::take_in(&shard, source, &inbox).await;
+    shard.feeds.set(shard.feeds.get() - 1);
     shard.settled.notify();
 }
 
-async fn accept_all(shard: &Rc<Shard>, source: Source, listener: &Listener) {
+/// Accepts connections and hands each to the shard with the least work.
+async fn accept(shard: Rc<Shard>, listen: Listen, socket: Socket) {
+    match Listener::new(socket) {
+        Ok(listener) => accept_all(&shard, listen, &listener).await,
+        Err(error) => tracing::error!(%error, "a listening socket could not be used"),
+    }
+    shard.acceptors.borrow_mut().remove(&listen);
+    shard.settled.notify();
+}
+
+async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
+    let source = listen.source;
+    let is_closing = || shard.acceptors.borrow().get(&listen) != Some(&false);
     loop {
         let mut next = std::pin::pin!(listener.accept());
-        let mut stop = std::pin::pin!(
-            shard
-                .stop_accepting
-                .wait_until(|| shard.phase.get() != Phase::Serving)
-        );
+        let mut stop = std::pin::pin!(shard.stop_accepting.wait_until(is_closing));
         let accepted = poll_fn(|cx| {
             if let Poll::Ready(accepted) = next.as_mut().poll(cx) {
                 return Poll::Ready(Some(accepted));
@@ -348,7 +423,7 @@ async fn tick(shard: Rc<Shard>) {
         shard.pipeline.borrow_mut().tick();
         let load = &shard.common.loads.shards[shard.index];
         load.work_us.store(shard.work_us.take(), Ordering::Relaxed);
-        let stall = Duration::from_secs(shard.common.settings.horizon.frame_stall_s.into());
+        let stall = shard.live.get().frame_stall;
         for slot in shard.slots.borrow().values() {
             if slot.is_stalled(stall) {
                 slot.give_up();
@@ -359,7 +434,7 @@ async fn tick(shard: Rc<Shard>) {
 
 impl Shard {
     fn hand_over(self: &Rc<Self>, source: Source, accepted: Accepted) {
-        let connections_max = self.common.settings.horizon.connections_max;
+        let connections_max = self.live.get().connections_max;
         {
             let mut pipeline = self.pipeline.borrow_mut();
             pipeline.counts.source(source).connections_accepted += 1;
@@ -408,9 +483,39 @@ impl Shard {
         plane::spawn(serve(self.clone(), source, stream, slot, number));
     }
 
+    /// Waits until there is room for points. What is under way, a frame of which a
+    /// part has been read, may use the budget's reserve.
+    pub async fn wait_for_room(self: &Rc<Self>, is_under_way: bool) {
+        if self.has_room(is_under_way) {
+            return;
+        }
+        self.watch_budget();
+        poll_fn(|cx| {
+            if self.has_room(is_under_way) {
+                return Poll::Ready(());
+            }
+            self.pipeline.borrow_mut().wait_for_room(cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Whether points may be appended now.
+    pub fn has_room(&self, is_under_way: bool) -> bool {
+        let pipeline = self.pipeline.borrow();
+        let may_begin = self.common.budget.has_room() || pipeline.has_given_up();
+        pipeline.has_room() && (is_under_way || may_begin)
+    }
+
+    /// Counts work, by which new connections are shared out.
+    pub fn note_work(&self, worked: Duration) {
+        let sum = self.work_us.get() + worked.as_micros() as u64;
+        self.work_us.set(sum);
+    }
+
     /// Has connections that wait for room woken when another shard, or another
     /// connection, gives room back: of which this shard hears nothing.
-    pub fn watch_budget(self: &Rc<Self>) {
+    fn watch_budget(self: &Rc<Self>) {
         if self.common.budget.has_room() || self.watches_budget.replace(true) {
             return;
         }
@@ -457,7 +562,10 @@ impl Shard {
             timer.pipeline.borrow_mut().give_up();
             timer.settled.notify();
         });
-        let done = || self.slots.borrow().is_empty() && self.pipeline.borrow().is_settled();
+        let done = || {
+            let is_read = self.slots.borrow().is_empty() && self.feeds.get() == 0;
+            is_read && self.pipeline.borrow().is_settled()
+        };
         self.settled.wait_until(done).await;
     }
 

@@ -8,29 +8,72 @@ use std::ops::AddAssign;
 
 use hdrhistogram::Histogram;
 
+use crate::point::InvalidCounts;
+
 /// Longest latency that is told apart, in microseconds: one hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 
-/// Where points come in. A new listener is one decoder and one row here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where points come in.
+///
+/// A new listener is a decoder in [`crate::wire`], a row here, a setting that
+/// [`crate::Settings::listeners`] reads, and an arm where its bytes are decoded:
+/// [`crate::framing`] for a stream, [`crate::datagrams`] for datagrams. Binding,
+/// counting, bounds, reload and the drain then come with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Source {
     /// Length-prefixed pickles over TCP.
     Pickle,
+    /// The same, from the relays of a cluster's other nodes.
+    ShardPickle,
+    /// One msgpack point in each UDP datagram.
+    Msgpack,
+    /// Graphite's lines over TCP.
+    LineTcp,
+    /// Graphite's lines in UDP datagrams.
+    LineUdp,
     /// Points handed over inside the process.
     Direct,
 }
 
 impl Source {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Pickle, Self::Direct];
+    pub const ALL: [Self; 6] = [
+        Self::Pickle,
+        Self::ShardPickle,
+        Self::Msgpack,
+        Self::LineTcp,
+        Self::LineUdp,
+        Self::Direct,
+    ];
 
-    /// The name in counters and configuration.
+    /// The name in counters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pickle => "pickle",
+            Self::ShardPickle => "shard_pickle",
+            Self::Msgpack => "msgpack",
+            Self::LineTcp => "line_tcp",
+            Self::LineUdp => "line_udp",
             Self::Direct => "direct",
         }
+    }
+
+    /// The setting that holds its addresses; empty if it has none.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Pickle => "horizon.pickle",
+            Self::ShardPickle => "cluster.shard_pickle",
+            Self::Msgpack => "horizon.msgpack",
+            Self::LineTcp => "horizon.line_tcp",
+            Self::LineUdp => "horizon.line_udp",
+            Self::Direct => "",
+        }
+    }
+
+    /// Whether it comes in datagrams.
+    pub fn is_udp(self) -> bool {
+        matches!(self, Self::Msgpack | Self::LineUdp)
     }
 
     /// The source of this number; numbers come from [`Source`] itself.
@@ -48,6 +91,10 @@ impl Source {
 pub enum DropReason {
     /// Older than `horizon.max_resolution_s`.
     TooOld,
+    /// Another node of the cluster owns the metric.
+    NotMine,
+    /// The skip lists say so.
+    Skipped,
     /// The name is empty, not UTF-8, or has control characters.
     NameInvalid,
     /// The name is longer than `horizon.name_bytes_max`.
@@ -70,8 +117,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::TooOld,
+        Self::NotMine,
+        Self::Skipped,
         Self::NameInvalid,
         Self::NameTooLong,
         Self::NotNumeric,
@@ -83,10 +132,18 @@ impl DropReason {
         Self::Shutdown,
     ];
 
+    /// Whether the metric table remembers metrics that are refused for this: not
+    /// those whose names are no good, which a hostile sender could fill it with.
+    pub fn is_remembered(self) -> bool {
+        matches!(self, Self::NotMine | Self::Skipped)
+    }
+
     /// The name in counters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooOld => "too_old",
+            Self::NotMine => "not_mine",
+            Self::Skipped => "skipped",
             Self::NameInvalid => "name_invalid",
             Self::NameTooLong => "name_too_long",
             Self::NotNumeric => "not_numeric",
@@ -169,11 +226,13 @@ pub struct SourceCounts {
     pub dropped: [u64; DropReason::ALL.len()],
     /// Points that wait for Redis's answer, or to be sent.
     pub in_flight: u64,
-    /// Frames that were decoded.
+    /// Frames, msgpack datagrams and lines that were decoded.
     pub frames: u64,
-    /// Frames that were skipped because they are no good pickle, by reason.
+    /// Frames that were skipped because they are no good pickle, and datagrams that
+    /// are no good msgpack, by reason.
     pub frames_bad: Tally,
-    /// Frames longer than `horizon.frame_bytes_max`, each with its connection closed.
+    /// Frames longer than `horizon.frame_bytes_max`, each with its connection closed;
+    /// and lines that are longer than any could be, each skipped.
     pub frames_too_long: u64,
     /// Frames whose connection ended in their middle.
     pub frames_cut_short: u64,
@@ -193,6 +252,14 @@ impl SourceCounts {
     /// Counts a point that is not stored.
     pub fn drop(&mut self, reason: DropReason, points: u64) {
         self.dropped[reason as usize] += points;
+    }
+
+    /// Counts items that should have been points.
+    pub fn drop_invalid(&mut self, invalid: InvalidCounts) {
+        self.received += invalid.total();
+        self.drop(DropReason::BadShape, invalid.shape);
+        self.drop(DropReason::NotNumeric, invalid.not_numeric);
+        self.drop(DropReason::OutOfRange, invalid.out_of_range);
     }
 
     /// Points not stored, for any reason.

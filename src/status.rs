@@ -68,6 +68,10 @@ pub struct ListenerStatus {
     pub connections_stalled: u64,
     /// Bytes received, in whole frames.
     pub bytes: u64,
+    /// Datagrams that the kernel dropped since it had no room for more; only where
+    /// it comes in datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_drops: Option<u64>,
 }
 
 /// Quantiles in microseconds.
@@ -112,7 +116,11 @@ pub struct RedisStatus {
 }
 
 impl ListenerStatus {
-    pub(crate) fn new(counts: &SourceCounts, addresses: Vec<String>) -> Self {
+    pub(crate) fn new(
+        counts: &SourceCounts,
+        addresses: Vec<String>,
+        kernel_drops: Option<u64>,
+    ) -> Self {
         let dropped = DropReason::ALL
             .iter()
             .map(|reason| (reason.as_str(), counts.dropped[*reason as usize]));
@@ -131,6 +139,7 @@ impl ListenerStatus {
             connections_refused: counts.connections_refused,
             connections_stalled: counts.connections_stalled,
             bytes: counts.bytes,
+            kernel_drops,
         }
     }
 }
@@ -183,10 +192,14 @@ impl Status {
                 "Points that Redis has confirmed.",
                 |l| l.stored,
             ),
-            ("frames_total", "Frames decoded.", |l| l.frames),
+            (
+                "frames_total",
+                "Frames, msgpack datagrams and lines decoded.",
+                |l| l.frames,
+            ),
             (
                 "frames_too_long_total",
-                "Frames longer than horizon.frame_bytes_max, each with its connection closed.",
+                "Frames longer than horizon.frame_bytes_max, each with its connection closed; and overlong lines, each skipped.",
                 |l| l.frames_too_long,
             ),
             (
@@ -226,6 +239,14 @@ impl Status {
                 &[("listener", listener)],
                 status.in_flight,
             )?;
+            if let Some(drops) = status.kernel_drops {
+                page.set(
+                    "kernel_drops_total",
+                    "Datagrams that the kernel dropped since it had no room for more.",
+                    &[("listener", listener)],
+                    drops,
+                )?;
+            }
             for (reason, points) in &status.dropped {
                 let labels = [("listener", *listener), ("reason", *reason)];
                 page.set(
@@ -239,7 +260,7 @@ impl Status {
                 let labels = [("listener", *listener), ("reason", reason.as_str())];
                 page.set(
                     "frames_bad_total",
-                    "Frames skipped, by reason.",
+                    "Frames and msgpack datagrams skipped, by reason.",
                     &labels,
                     *frames,
                 )?;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Finding, placement};
+use crate::datagrams::LISTENER_BYTES;
 use crate::settings::Settings;
 
 /// Worst-case memory, one line for each bound.
@@ -22,6 +23,11 @@ impl MemoryTable {
             "connections and unsettled batches".to_owned(),
             horizon.buffer_bytes_max as u64,
         )];
+        let udp = settings.udp_listens().len() as u64;
+        if udp > 0 {
+            let bytes = LISTENER_BYTES + horizon.udp_buffer_bytes;
+            lines.push((format!("datagrams, {udp} listeners"), udp * bytes as u64));
+        }
         for (name, bytes) in shard_bytes {
             lines.push((
                 format!("{name}, {shards} shards"),
@@ -112,19 +118,21 @@ mod tests {
         let sets = [
             format!("cpus=[{cpu}]"),
             "horizon.buffer_bytes_max=268435456".to_owned(),
+            "horizon.udp_buffer_bytes=1048576".to_owned(),
         ];
         let settings = Settings::load(None, &sets).unwrap();
         let table = MemoryTable::new(
             &settings,
             &[("metric table", 7 << 20), ("scratch", 1 << 19)],
         );
-        assert_eq!(table.total_bytes(), (256 + 7) * (1 << 20) + (1 << 19));
+        let udp = LISTENER_BYTES as u64 + (1 << 20);
+        assert_eq!(table.total_bytes(), (256 + 7) * (1 << 20) + (1 << 19) + udp);
         let text = table.to_string();
         let ends: Vec<&str> = text
             .lines()
             .filter_map(|line| line.split(' ').next_back())
             .collect();
-        assert_eq!(ends, ["MiB", "256.0", "7.0", "0.5", "263.5"]);
+        assert_eq!(ends, ["MiB", "256.0", "17.0", "7.0", "0.5", "280.5"]);
     }
 
     #[test]

@@ -49,6 +49,28 @@ pub fn bind_listener(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A socket that receives datagrams on `address`, not on any executor, and what the
+/// kernel holds for it until they are read, in bytes: `buffer_bytes` if it allows
+/// as much.
+///
+/// # Errors
+///
+/// As socket and bind of the system.
+pub fn bind_datagrams(address: SocketAddr, buffer_bytes: usize) -> io::Result<(Socket, usize)> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    let fd = &socket;
+    // Beyond net.core.rmem_max only with a capability; without it, up to that.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, buffer_bytes).is_err() {
+        socket.set_recv_buffer_size(buffer_bytes)?;
+    }
+    socket.bind(&address.into())?;
+    // The kernel doubles what it is asked for, for its own use.
+    let held = socket.recv_buffer_size()? / 2;
+    Ok((socket, held))
+}
+
 /// A listening socket on this thread's executor.
 pub struct Listener {
     runtime: TcpListener,

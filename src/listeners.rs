@@ -1,0 +1,246 @@
+//! What the data plane listens on: opened at the start, and brought in line with
+//! the settings by a reload.
+//!
+//! Each TCP address is bound once for each shard, so that every shard accepts; each
+//! UDP address once, and given to one shard.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+use socket2::Socket;
+
+use crate::datagrams::Receiver;
+use crate::host::{self, Transport};
+use crate::plane::{self, Sender};
+use crate::settings::{Listen, Settings};
+use crate::shard::Message;
+use crate::stats::Source;
+
+/// Deliveries of datagrams that wait in a shard's inbox, at most.
+const DELIVERIES: usize = 4;
+/// Longest that a closed listener is given to hand over what is queued there.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked for.
+const CLOSE_POLL: Duration = Duration::from_millis(1);
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{key}: cannot listen on {address}: {error}; stop what listens there, or set {key} to another address (port 0 takes a free one)"
+)]
+pub struct ListenError {
+    /// The setting.
+    pub key: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+    /// The system's error.
+    pub error: io::Error,
+}
+
+/// Everything that is open.
+#[derive(Default)]
+pub struct Listeners {
+    open: Vec<Open>,
+    /// Receivers that were told to stop and still hand over what they have.
+    ending: Vec<Receiver>,
+    /// What the kernel had dropped of listeners that were closed since.
+    drops_before: [u64; Source::ALL.len()],
+}
+
+struct Open {
+    /// As the settings have it: the port may be 0.
+    wanted: Listen,
+    bound: Listen,
+    receiver: Option<Receiver>,
+}
+
+/// An address that is bound, and not yet listened on.
+pub struct Bound {
+    wanted: Listen,
+    bound: Listen,
+    sockets: Vec<Socket>,
+}
+
+impl Listeners {
+    /// Binds every address of `settings` that is not open.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be bound; then none is.
+    pub fn bind(&mut self, settings: &Settings, shards: usize) -> Result<Vec<Bound>, ListenError> {
+        self.reap();
+        let mut known: Vec<Listen> = self.open.iter().map(|open| open.wanted).collect();
+        let mut bound = Vec::new();
+        for wanted in settings.listeners() {
+            if let Some(at) = known.iter().position(|open| *open == wanted) {
+                known.swap_remove(at);
+                continue;
+            }
+            let made = if wanted.source.is_udp() {
+                bind_udp(wanted, settings.horizon.udp_buffer_bytes)
+            } else {
+                bind_tcp(wanted, shards)
+            };
+            bound.push(made.map_err(|error| ListenError {
+                key: wanted.source.key(),
+                address: wanted.address,
+                error,
+            })?);
+        }
+        Ok(bound)
+    }
+
+    /// Has the shards listen on what was bound.
+    ///
+    /// # Errors
+    ///
+    /// When a thread for datagrams cannot be started.
+    pub fn open(&mut self, bound: Vec<Bound>, shards: &[Sender<Message>]) -> io::Result<()> {
+        for Bound {
+            wanted,
+            bound,
+            sockets,
+        } in bound
+        {
+            let mut receiver = None;
+            if wanted.source.is_udp() {
+                let udp = self.open.iter().filter(|open| open.receiver.is_some());
+                // From the last on: the first has most of what belongs to no shard.
+                let shard = &shards[shards.len() - 1 - udp.count() % shards.len()];
+                for socket in sockets {
+                    let (sender, inbox) = plane::inbox(DELIVERIES);
+                    receiver = Some(Receiver::start(bound.source, socket, sender)?);
+                    let _ = shard.send(Message::Feed(bound.source, inbox));
+                }
+            } else {
+                for (shard, socket) in shards.iter().zip(sockets) {
+                    // A shard that has ended accepts nothing.
+                    let _ = shard.send(Message::Listen(bound, socket));
+                }
+            }
+            self.open.push(Open {
+                wanted,
+                bound,
+                receiver,
+            });
+        }
+        Ok(())
+    }
+
+    /// Closes every listener that `settings` do not have, after what is queued there
+    /// has been handed over. Connections that were accepted there go on.
+    pub fn close_others(&mut self, settings: &Settings, shards: &[Sender<Message>]) {
+        let mut wanted = settings.listeners();
+        let (keep, close) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition::<Vec<Open>, _>(|open| {
+                let at = wanted.iter().position(|listen| *listen == open.wanted);
+                at.map(|at| wanted.swap_remove(at)).is_some()
+            });
+        self.open = keep;
+        for open in close {
+            match open.receiver {
+                Some(receiver) => self.end(receiver),
+                None => close_tcp(open.bound, shards),
+            }
+        }
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        while !self.ending.is_empty() && Instant::now() < deadline {
+            self.reap();
+            std::thread::sleep(CLOSE_POLL);
+        }
+    }
+
+    /// Has all datagrams received that are queued, and no more.
+    pub fn stop_receivers(&mut self) {
+        for open in &mut self.open {
+            if let Some(receiver) = open.receiver.take() {
+                receiver.stop();
+                self.ending.push(receiver);
+            }
+        }
+    }
+
+    /// Waits for the receivers' threads, which end at the latest with the shards.
+    pub fn join_receivers(&mut self) {
+        for receiver in self.ending.drain(..) {
+            receiver.join();
+        }
+    }
+
+    /// Where a source is listened on.
+    pub fn addresses(&self, source: Source) -> Vec<SocketAddr> {
+        let of_source = self.open.iter().filter(|open| open.bound.source == source);
+        of_source.map(|open| open.bound.address).collect()
+    }
+
+    /// Datagrams that the kernel has dropped since it had no room for more.
+    pub fn kernel_drops(&self, source: Source) -> u64 {
+        let receivers = self.open.iter().filter_map(|open| open.receiver.as_ref());
+        let now = receivers
+            .filter(|receiver| receiver.source() == source)
+            .map(Receiver::kernel_drops)
+            .sum::<u64>();
+        self.drops_before[source as usize] + now
+    }
+
+    fn end(&mut self, receiver: Receiver) {
+        self.drops_before[receiver.source() as usize] += receiver.kernel_drops();
+        receiver.stop();
+        self.ending.push(receiver);
+    }
+
+    fn reap(&mut self) {
+        let ended = self.ending.extract_if(.., |receiver| receiver.has_ended());
+        ended.for_each(Receiver::join);
+    }
+}
+
+fn close_tcp(listen: Listen, shards: &[Sender<Message>]) {
+    let answers: Vec<_> = shards
+        .iter()
+        .map(|shard| {
+            let (reply, answer) = bounded(1);
+            let _ = shard.send(Message::Unlisten(listen, reply));
+            answer
+        })
+        .collect();
+    for answer in answers {
+        // One that is late closes its socket later.
+        let _ = answer.recv_timeout(CLOSE_TIMEOUT);
+    }
+}
+
+/// Binds an address once for each shard. It is first probed without sharing, so
+/// that two servers do not share a port unseen.
+fn bind_tcp(wanted: Listen, shards: usize) -> io::Result<Bound> {
+    let address = host::probe_port(wanted.address, Transport::Tcp)?;
+    let sockets: io::Result<Vec<Socket>> =
+        (0..shards).map(|_| plane::bind_listener(address)).collect();
+    Ok(Bound {
+        wanted,
+        bound: Listen { address, ..wanted },
+        sockets: sockets?,
+    })
+}
+
+fn bind_udp(wanted: Listen, buffer_bytes: usize) -> io::Result<Bound> {
+    let (socket, held) = plane::bind_datagrams(wanted.address, buffer_bytes)?;
+    if held < buffer_bytes {
+        tracing::warn!(
+            listener = wanted.source.as_str(),
+            asked = buffer_bytes,
+            given = held,
+            "the kernel holds fewer bytes for a UDP listener than horizon.udp_buffer_bytes: sysctl -w net.core.rmem_max={buffer_bytes}"
+        );
+    }
+    let address = socket.local_addr()?.as_socket();
+    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok(Bound {
+        wanted,
+        bound: Listen { address, ..wanted },
+        sockets: vec![socket],
+    })
+}
