@@ -52,6 +52,13 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Print a Skyline settings.py as TOML, without running it
+    ///
+    /// What cannot be carried over is told on standard error, with its line.
+    Import {
+        /// Skyline's settings.py
+        file: PathBuf,
+    },
 }
 
 /// Where the configuration comes from.
@@ -103,6 +110,7 @@ pub fn run(
             Err(error) => tell(EXIT_USAGE, &error.to_string()),
         },
         Command::Config { default, options } => config(default, &options),
+        Command::Import { file } => crate::import::run(&file),
     }
 }
 
@@ -142,7 +150,7 @@ pub fn tell(code: u8, message: &str) -> ExitCode {
 
 /// Writes to standard output. A reader that has gone away, such as `head`, is no
 /// failure.
-fn print(text: &str) -> ExitCode {
+pub fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

@@ -47,6 +47,7 @@ pub mod cli;
 pub mod connection;
 pub mod datagrams;
 pub mod host;
+pub mod import;
 pub mod listeners;
 pub mod logging;
 pub mod pipeline;

@@ -16,6 +16,7 @@ mod fixture;
 mod admin;
 mod cli;
 mod connections;
+mod import;
 mod keys;
 mod lifecycle;
 mod redis_faults;
