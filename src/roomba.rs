@@ -1,0 +1,2 @@
+//! Roomba.
+pub mod trim;
