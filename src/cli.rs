@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::host;
 use crate::logging::printable;
+use crate::roomba;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
 
 /// The command did not do what it was asked for.
@@ -43,6 +44,10 @@ pub enum Command {
     ///
     /// Every fault is a line with the way to mend it. Ends with 1 if there is any.
     Check(Options),
+    /// Trim every series in Redis to its length, in order and without duplicates
+    ///
+    /// Every series is read as a whole. Other programs may write meanwhile.
+    Trim(TrimOptions),
     /// Print the configuration as TOML, each setting with its comment
     Config {
         /// Print the defaults instead of what is in effect
@@ -52,6 +57,20 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+}
+
+/// How series are trimmed by hand.
+#[derive(Args, Clone, Debug)]
+pub struct TrimOptions {
+    /// Make one pass and end; a running server makes them by itself
+    #[arg(long, required = true)]
+    pub once: bool,
+    /// Change nothing, and say what would be changed
+    #[arg(long)]
+    pub dry_run: bool,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// Where the configuration comes from.
@@ -102,6 +121,10 @@ pub fn run(
             Ok(settings) => check(&settings, &shard_bytes(&settings)),
             Err(error) => tell(EXIT_USAGE, &error.to_string()),
         },
+        Command::Trim(trim) => match trim.options.load() {
+            Ok(settings) => roomba::trim_once(&settings, trim.dry_run),
+            Err(error) => tell(EXIT_USAGE, &error.to_string()),
+        },
         Command::Config { default, options } => config(default, &options),
     }
 }
@@ -142,7 +165,7 @@ pub fn tell(code: u8, message: &str) -> ExitCode {
 
 /// Writes to standard output. A reader that has gone away, such as `head`, is no
 /// failure.
-fn print(text: &str) -> ExitCode {
+pub fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
