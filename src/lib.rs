@@ -43,6 +43,7 @@ pub mod admin;
 pub mod admit;
 pub mod batch;
 pub mod budget;
+pub mod carbon;
 pub mod cli;
 pub mod connection;
 pub mod host;
