@@ -48,6 +48,7 @@ pub mod cli;
 pub mod connection;
 pub mod host;
 pub mod logging;
+pub mod notify;
 pub mod pipeline;
 pub mod plane;
 pub mod point;
