@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::host;
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
+use crate::{host, send};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -52,6 +52,11 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Send one point, or lines of "name value timestamp" from standard input
+    ///
+    /// A missing timestamp or -1 means now. Lines that are no points are told with their
+    /// numbers and left out; if there was any, the command ends with 1.
+    Send(send::Options),
 }
 
 /// Where the configuration comes from.
@@ -102,6 +107,7 @@ pub fn run(
             Err(error) => tell(EXIT_USAGE, &error.to_string()),
         },
         Command::Config { default, options } => config(default, &options),
+        Command::Send(options) => send::run(&options),
     }
 }
 
@@ -141,7 +147,7 @@ pub fn tell(code: u8, message: &str) -> ExitCode {
 
 /// Writes to standard output. A reader that has gone away, such as `head`, is no
 /// failure.
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

@@ -54,6 +54,7 @@ pub mod plane;
 pub mod point;
 pub mod private_redis;
 pub mod redis;
+pub mod send;
 pub mod server;
 pub mod settings;
 pub mod shard;

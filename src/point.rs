@@ -1,5 +1,7 @@
 //! What every decoder yields: a point, borrowed from the bytes it came in.
 
+use std::fmt;
+
 /// A number as its sender wrote it. The kind is kept because Redis must hold
 /// the bytes that Python's msgpack makes of the same number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,6 +14,31 @@ pub enum Number {
     Float(f64),
     /// `True` or `False`, which msgpack keeps apart from 1 and 0.
     Bool(bool),
+}
+
+/// As a line of text has it: digits for an integer, a point or exponent in every
+/// float, so that the kind can be read back.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(int) => write!(f, "{int}"),
+            Self::Uint(int) => write!(f, "{int}"),
+            Self::Float(float) => write!(f, "{float:?}"),
+            Self::Bool(truth) => write!(f, "{truth}"),
+        }
+    }
+}
+
+impl Number {
+    /// The nearest double.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(int) => int as f64,
+            Self::Uint(int) => int as f64,
+            Self::Float(float) => float,
+            Self::Bool(truth) => f64::from(u8::from(truth)),
+        }
+    }
 }
 
 /// One timestamp and value of one metric.
