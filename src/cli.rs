@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{host, send};
+use crate::{get, host, send};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -57,6 +57,19 @@ pub enum Command {
     /// A missing timestamp or -1 means now. Lines that are no points are told with their
     /// numbers and left out; if there was any, the command ends with 1.
     Send(send::Options),
+    /// Print a metric's points from Redis, oldest first: "timestamp value"
+    ///
+    /// Ends with 1 if there is no such metric, or if some of it cannot be read.
+    Get {
+        /// The metric's name, without redis.namespace
+        metric: String,
+        /// Draw the points instead of listing them
+        #[arg(long)]
+        plot: bool,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 /// Where the configuration comes from.
@@ -108,6 +121,18 @@ pub fn run(
         },
         Command::Config { default, options } => config(default, &options),
         Command::Send(options) => send::run(&options),
+        Command::Get {
+            metric,
+            plot,
+            options,
+        } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+    }
+}
+
+fn with_settings(options: &Options, run: impl FnOnce(&Settings) -> ExitCode) -> ExitCode {
+    match options.load() {
+        Ok(settings) => run(&settings),
+        Err(error) => tell(EXIT_USAGE, &error.to_string()),
     }
 }
 
