@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{get, host, send};
+use crate::{generate, get, host, send};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -70,6 +70,10 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Print a file that goes with a server, such as its unit file
+    ///
+    /// What the file says of ports and limits is what the configuration says.
+    Generate(generate::Options),
 }
 
 /// Where the configuration comes from.
@@ -126,6 +130,9 @@ pub fn run(
             plot,
             options,
         } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Generate(options) => with_settings(&options.settings, |settings| {
+            generate::run(&options, settings)
+        }),
     }
 }
 

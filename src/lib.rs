@@ -46,6 +46,7 @@ pub mod budget;
 pub mod carbon;
 pub mod cli;
 pub mod connection;
+pub mod generate;
 pub mod get;
 pub mod host;
 pub mod logging;
