@@ -1,6 +1,7 @@
 //! What every decoder yields: a point, borrowed from the bytes it came in.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::ops::AddAssign;
 
 /// A number as its sender wrote it. The kind is kept because Redis must hold
@@ -40,6 +41,29 @@ impl Number {
             Self::Uint(int) => int.into(),
             Self::Float(float) => float as i128,
             Self::Bool(truth) => truth.into(),
+        }
+    }
+
+    /// The nearest double.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(int) => int as f64,
+            Self::Uint(int) => int as f64,
+            Self::Float(float) => float,
+            Self::Bool(truth) => f64::from(u8::from(truth)),
+        }
+    }
+}
+
+/// As a line of text has it: digits for an integer, a point or exponent in every
+/// float, so that the kind can be read back.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(int) => write!(f, "{int}"),
+            Self::Uint(int) => write!(f, "{int}"),
+            Self::Float(float) => write!(f, "{float:?}"),
+            Self::Bool(truth) => write!(f, "{truth}"),
         }
     }
 }

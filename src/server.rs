@@ -443,6 +443,14 @@ impl Handle {
         }
     }
 
+    /// Whether every shard answers.
+    pub fn is_alive(&self) -> bool {
+        let answers = ask(&self.common.inboxes, Message::Count);
+        answers
+            .into_iter()
+            .all(|answer| answer.recv_timeout(COUNT_TIMEOUT).is_ok())
+    }
+
     /// How many shards there are.
     pub fn shards(&self) -> usize {
         self.common.inboxes.len()
