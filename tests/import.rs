@@ -302,7 +302,7 @@ fn what_cannot_be_told_without_running_the_file_is_told() {
         ("MAX_RESOLUTION = {}['k']", "not there"),
         ("MAX_RESOLUTION = 1 // 0", "do not fit together"),
         ("MAX_RESOLUTION = 99999999999999999999", "64 bits"),
-        ("MAX_RESOLUTION = (1)(2)", "a comma is missing"),
+        ("MAX_RESOLUTION = ('1')('2')", "a comma is missing"),
         (
             "if os.path.exists('/x'):\n  MAX_RESOLUTION = 1",
             "not known: it comes from os.path.exists",
