@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::host;
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
+use crate::{host, owner};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -48,6 +48,17 @@ pub enum Command {
         /// Print the defaults instead of what is in effect
         #[arg(long)]
         default: bool,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print for each metric the node of the cluster that owns it: "METRIC NODE"
+    ///
+    /// Without METRIC, names are read from standard input, one on a line. Ends with 1 if
+    /// there was a name that no node would store.
+    Owner {
+        /// The metric's name, without redis.namespace
+        metric: Vec<OsString>,
         #[allow(missing_docs)]
         #[command(flatten)]
         options: Options,
@@ -103,6 +114,10 @@ pub fn run(
             Err(error) => tell(EXIT_USAGE, &error.to_string()),
         },
         Command::Config { default, options } => config(default, &options),
+        Command::Owner { metric, options } => match options.load() {
+            Ok(settings) => owner::run(&settings, metric),
+            Err(error) => tell(EXIT_USAGE, &error.to_string()),
+        },
     }
 }
 
@@ -263,6 +278,7 @@ mod tests {
             &["serve", "--config", "/nowhere/x"],
             &["check", "--set", "shards=x"],
             &["config", "--set", "shards=x"],
+            &["owner", "a.b", "--set", "shards=x"],
         ] {
             assert_eq!(exit(args), ExitCode::from(EXIT_USAGE), "{args:?}");
         }

@@ -49,6 +49,7 @@ pub mod datagrams;
 pub mod host;
 pub mod listeners;
 pub mod logging;
+pub mod owner;
 pub mod pipeline;
 pub mod plane;
 pub mod point;
