@@ -15,6 +15,7 @@ mod fixture;
 
 mod admin;
 mod cli;
+mod cluster;
 mod connections;
 mod keys;
 mod lifecycle;
