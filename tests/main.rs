@@ -21,4 +21,5 @@ mod keys;
 mod lifecycle;
 mod redis_faults;
 mod relay;
+mod reload;
 mod wire;
