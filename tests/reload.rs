@@ -3,8 +3,10 @@
 //! configuration at fault changes nothing.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
@@ -12,7 +14,7 @@ use crate::fixture::redis::{Plan as RedisPlan, Redis};
 use crate::fixture::sender::{Load, LoadPlan, Sender, frame, values_of};
 use crate::fixture::skyring::{Counts, Plan, Skyring};
 use crate::fixture::stream::{Stream, Streamed, datagram, line};
-use crate::fixture::{eventually, holds, now_s, python};
+use crate::fixture::{DEADLINE, eventually, holds, now_s, python};
 
 const THREE: &str = "{ \"a\" = 0, \"b\" = 1, \"c\" = 2 }";
 const TWO: &str = "{ \"a\" = 0, \"b\" = 1 }";
@@ -262,6 +264,79 @@ fn what_is_queued_at_a_removed_listener_is_served() {
         assert_eq!(settled(&skyring, listener, 150).stored, 150, "{listener}");
     }
     skyring.finish();
+}
+
+/// Senders that connect without a pause while their listener comes and goes at
+/// one address: a connection is refused, or reset, or it is served to its end.
+/// It is never accepted and then forgotten.
+#[test]
+fn a_listener_that_comes_and_goes_forgets_no_connection() {
+    let redis = Redis::start();
+    let plan = Plan::with(&redis);
+    let mut skyring = plan.start();
+    let address = skyring.pickle();
+    let with = plan
+        .clone()
+        .set("horizon.pickle", format!("[\"{address}\"]"));
+    let without = plan.clone().set("horizon.pickle", "[]");
+    skyring.reload(&without, &[&format!("horizon.pickle: [{ANY}] -> []")]);
+    let files = skyring.process.open_files();
+    let stop = Arc::new(AtomicBool::new(false));
+    let knockers: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, address) = (stop.clone(), address.clone());
+            std::thread::spawn(move || knock(&address, &stop))
+        })
+        .collect();
+    let (on, off) = (format!("[\"{address}\"]"), "[]");
+    for _ in 0..60 {
+        skyring.reload(&with, &[&format!("horizon.pickle: {off} -> {on}")]);
+        let served = skyring.counts().number("connections_accepted") + 20;
+        skyring.wait_for("some were served", |counts| {
+            counts.number("connections_accepted") >= served
+        });
+        skyring.reload(&without, &[&format!("horizon.pickle: {on} -> {off}")]);
+        let refused = TcpStream::connect(&address).map(|_| ());
+        assert!(refused.is_err(), "the listener is closed");
+    }
+    stop.store(true, Ordering::Release);
+    let served: u64 = knockers
+        .into_iter()
+        .map(|knocker| knocker.join().unwrap())
+        .sum();
+    let counts = skyring.wait_for("settled all", |counts| {
+        counts.number("connections") == 0 && counts.in_flight == 0
+    });
+    assert_eq!(counts.stored, served);
+    eventually("no file stayed open", || {
+        let open = skyring.process.open_files();
+        holds(open <= files, || format!("{open} open, {files} before"))
+    });
+    skyring.finish();
+}
+
+/// Sends a point on a connection of its own, again and again; returns on how
+/// many of them the server has read up to the end, and then closed.
+fn knock(address: &str, stop: &AtomicBool) -> u64 {
+    let mut served = 0;
+    while !stop.load(Ordering::Acquire) {
+        let Ok(mut stream) = TcpStream::connect(address) else {
+            continue;
+        };
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let point = frame(&[("knock", now_s() as f64, 1.0)]);
+        let sent = stream
+            .write_all(&point)
+            .and_then(|()| stream.shutdown(Shutdown::Write));
+        match sent.and_then(|()| stream.read(&mut [0])) {
+            Ok(0) => served += 1,
+            Ok(_) => panic!("the server wrote to its sender"),
+            // Reset by the close of the listener, in whose queue it was.
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {}
+            Err(error) => panic!("a connection was forgotten: {error}"),
+        }
+    }
+    served
 }
 
 /// Every kind of fault: it is told, with the mend where there is one, and the
