@@ -339,6 +339,62 @@ fn knock(address: &str, stop: &AtomicBool) -> u64 {
     served
 }
 
+/// One reload may write out the port that a listener has, widen its address, or
+/// give the address to another kind of listener: the server's own listeners do
+/// not stand in the way of each other.
+#[test]
+fn an_address_changes_hands_in_one_reload() {
+    let redis = Redis::start();
+    let plan = Plan::with(&redis);
+    let mut skyring = plan.start();
+    let address = skyring.pickle();
+    let msgpack = skyring.addresses_of("msgpack").remove(0);
+    let port = address.rsplit_once(':').unwrap().1;
+    let mut first = Sender::connect(&address);
+    first.send_point("first", 0.0);
+    skyring.wait_until_settled(1);
+    let exact = plan
+        .set("horizon.pickle", format!("[\"{address}\"]"))
+        .set("horizon.msgpack", format!("[\"{msgpack}\"]"));
+    let told = [
+        format!("horizon.pickle: [{ANY}] -> [\"{address}\"]"),
+        format!("horizon.msgpack: [{ANY}] -> [\"{msgpack}\"]"),
+    ];
+    skyring.reload(&exact, &told.each_ref().map(String::as_str));
+    assert_eq!(skyring.addresses_of("pickle"), [&*address]);
+    assert_eq!(skyring.addresses_of("msgpack"), [&*msgpack]);
+    let wide = format!("0.0.0.0:{port}");
+    let told = format!("horizon.pickle: [\"{address}\"] -> [\"{wide}\"]");
+    let widened = exact.set("horizon.pickle", format!("[\"{wide}\"]"));
+    skyring.reload(&widened, &[&told]);
+    assert_eq!(skyring.addresses_of("pickle"), [&*wide]);
+    let mut second = Sender::connect(&address);
+    let mut third = Sender::connect(&format!("127.0.0.2:{port}"));
+    for (at, sender) in [&mut first, &mut second, &mut third]
+        .into_iter()
+        .enumerate()
+    {
+        sender.send_point(&format!("wide{at}"), 0.0);
+    }
+    assert_eq!(skyring.wait_until_settled(4).stored, 4);
+    let told = [
+        format!("horizon.pickle: [\"{wide}\"] -> []"),
+        format!("horizon.line_tcp: [] -> [\"{address}\"]"),
+    ];
+    let lines = widened
+        .set("horizon.pickle", "[]")
+        .set("horizon.line_tcp", format!("[\"{address}\"]"));
+    skyring.reload(&lines, &told.each_ref().map(String::as_str));
+    let mut fourth = Sender::connect(&address);
+    fourth.send(&line("lines", 0.0));
+    assert_eq!(settled(&skyring, "line_tcp", 1).stored, 1);
+    first.send_point("first", 1.0);
+    assert_eq!(skyring.wait_until_settled(5).stored, 5);
+    let refused = TcpStream::connect(format!("127.0.0.2:{port}")).map(|_| ());
+    assert!(refused.is_err(), "the wide address is closed");
+    skyring.finish();
+}
+
 /// Every kind of fault: it is told, with the mend where there is one, and the
 /// server goes on as it was, rules and listeners and all.
 #[test]
