@@ -19,6 +19,7 @@ mod cluster;
 mod connections;
 mod keys;
 mod lifecycle;
+mod listeners;
 mod redis_faults;
 mod relay;
 mod reload;

@@ -3,26 +3,25 @@
 //! configuration at fault changes nothing.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use rustix::process::Signal;
 
 use crate::fixture::redis::{Plan as RedisPlan, Redis};
 use crate::fixture::sender::{Load, LoadPlan, Sender, frame, values_of};
-use crate::fixture::skyring::{Counts, Plan, Skyring};
-use crate::fixture::stream::{Stream, Streamed, datagram, line};
-use crate::fixture::{DEADLINE, eventually, holds, now_s, python};
+use crate::fixture::skyring::{Plan, Skyring};
+use crate::fixture::stream::{Stream, Streamed, datagram};
+use crate::fixture::{eventually, holds, now_s, python};
 
-const THREE: &str = "{ \"a\" = 0, \"b\" = 1, \"c\" = 2 }";
+pub const THREE: &str = "{ \"a\" = 0, \"b\" = 1, \"c\" = 2 }";
 const TWO: &str = "{ \"a\" = 0, \"b\" = 1 }";
-const ANY: &str = "\"127.0.0.1:0\"";
-const LISTENERS: [&str; 5] = ["pickle", "shard_pickle", "msgpack", "line_tcp", "line_udp"];
+/// Any free port of this host.
+pub const ANY: &str = "\"127.0.0.1:0\"";
+pub const LISTENERS: [&str; 5] = ["pickle", "shard_pickle", "msgpack", "line_tcp", "line_udp"];
 
 /// The setting that holds a listener's addresses.
-fn key(listener: &str) -> String {
+pub fn key(listener: &str) -> String {
     match listener {
         "shard_pickle" => "cluster.shard_pickle".to_owned(),
         _ => format!("horizon.{listener}"),
@@ -30,7 +29,7 @@ fn key(listener: &str) -> String {
 }
 
 /// A server with a listener of every kind, in a cluster of three.
-fn plan_of_three(redis: &Redis) -> Plan {
+pub fn plan_of_three(redis: &Redis) -> Plan {
     let every = |plan: Plan, listener: &&str| plan.set(&key(listener), format!("[{ANY}]"));
     LISTENERS
         .iter()
@@ -154,7 +153,7 @@ fn in_order(mut changes: [&str; 3]) -> [&str; 3] {
 fn assert_exactly_once(skyring: &Skyring, redis: &Redis, listener: &str, streamed: &[Streamed]) {
     let of_it = || streamed.iter().filter(|stream| stream.listener == listener);
     let sent: u64 = of_it().map(Streamed::points).sum();
-    let counts = settled(skyring, listener, sent);
+    let counts = skyring.wait_until_settled_of(listener, sent);
     assert!(
         counts
             .dropped
@@ -193,206 +192,6 @@ fn assert_exactly_once(skyring: &Skyring, redis: &Redis, listener: &str, streame
         counts.stored, stored,
         "{listener}: counted against found in Redis"
     );
-}
-
-fn settled(skyring: &Skyring, listener: &str, received: u64) -> Counts {
-    eventually(&format!("{listener} settled {received} points"), || {
-        let counts = skyring.counts_of(listener);
-        let settled = counts.received == received && counts.in_flight == 0;
-        holds(settled, || format!("{counts:?}"))?;
-        Ok(counts)
-    })
-}
-
-/// What waits in the kernel at a listener when it is removed is served: whole
-/// connections that nobody has accepted yet, and datagrams that nobody has
-/// read. The server is held meanwhile, so that they surely wait.
-#[test]
-fn what_is_queued_at_a_removed_listener_is_served() {
-    let redis = Redis::start();
-    let all = plan_of_three(&redis).set("cluster.shards", "{}");
-    let mut skyring = all.start();
-    let [pickle, _, msgpack, line_tcp, line_udp] =
-        LISTENERS.map(|listener| skyring.addresses_of(listener).pop().unwrap_or_default());
-    skyring.process.signal(Signal::STOP);
-    let mut open = Vec::new();
-    for at in 0..100 {
-        let point = [(&*format!("queued.pickle{at}"), now_s() as f64, 1.0)];
-        let mut sender = TcpStream::connect(&pickle).unwrap();
-        sender.write_all(&frame(&point)).unwrap();
-        let mut lines = TcpStream::connect(&line_tcp).unwrap();
-        lines
-            .write_all(&line(&format!("queued.line_tcp{at}"), 1.0))
-            .unwrap();
-        // Half of them are closed before they are accepted.
-        if at % 2 == 0 {
-            open.push((sender, lines));
-        }
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let bytes = datagram(&format!("queued.msgpack{at}"), 1.0);
-        socket.send_to(&bytes, &msgpack).unwrap();
-        let bytes = line(&format!("queued.line_udp{at}"), 1.0);
-        socket.send_to(&bytes, &line_udp).unwrap();
-    }
-    let kinds = ["pickle", "msgpack", "line_tcp", "line_udp"];
-    let none = kinds
-        .iter()
-        .fold(all.clone(), |plan, listener| plan.set(&key(listener), "[]"));
-    let told = kinds.map(|listener| format!("{}: [{ANY}] -> []", key(listener)));
-    none.file();
-    skyring.process.signal(Signal::HUP);
-    skyring.process.signal(Signal::CONT);
-    skyring.wait_until_told(&told.each_ref().map(String::as_str));
-    for address in [pickle, line_tcp] {
-        let refused = TcpStream::connect(&address).map(|_| ());
-        assert!(refused.is_err(), "{address} is closed");
-    }
-    for listener in kinds {
-        assert_eq!(settled(&skyring, listener, 100).stored, 100, "{listener}");
-        assert_eq!(skyring.addresses_of(listener), [""; 0]);
-    }
-    assert_eq!(redis.keys().len(), 400);
-    // And those that are open go on.
-    for (at, (sender, lines)) in open.iter_mut().enumerate() {
-        let point = [(&*format!("later.pickle{at}"), now_s() as f64, 1.0)];
-        sender.write_all(&frame(&point)).unwrap();
-        lines
-            .write_all(&line(&format!("later.line_tcp{at}"), 1.0))
-            .unwrap();
-    }
-    for listener in ["pickle", "line_tcp"] {
-        assert_eq!(settled(&skyring, listener, 150).stored, 150, "{listener}");
-    }
-    skyring.finish();
-}
-
-/// Senders that connect without a pause while their listener comes and goes at
-/// one address: a connection is refused, or reset, or it is served to its end.
-/// It is never accepted and then forgotten.
-#[test]
-fn a_listener_that_comes_and_goes_forgets_no_connection() {
-    let redis = Redis::start();
-    let plan = Plan::with(&redis);
-    let mut skyring = plan.start();
-    let address = skyring.pickle();
-    let with = plan
-        .clone()
-        .set("horizon.pickle", format!("[\"{address}\"]"));
-    let without = plan.clone().set("horizon.pickle", "[]");
-    skyring.reload(&without, &[&format!("horizon.pickle: [{ANY}] -> []")]);
-    let files = skyring.process.open_files();
-    let stop = Arc::new(AtomicBool::new(false));
-    let knockers: Vec<_> = (0..4)
-        .map(|_| {
-            let (stop, address) = (stop.clone(), address.clone());
-            std::thread::spawn(move || knock(&address, &stop))
-        })
-        .collect();
-    let (on, off) = (format!("[\"{address}\"]"), "[]");
-    for _ in 0..60 {
-        skyring.reload(&with, &[&format!("horizon.pickle: {off} -> {on}")]);
-        let served = skyring.counts().number("connections_accepted") + 20;
-        skyring.wait_for("some were served", |counts| {
-            counts.number("connections_accepted") >= served
-        });
-        skyring.reload(&without, &[&format!("horizon.pickle: {on} -> {off}")]);
-        let refused = TcpStream::connect(&address).map(|_| ());
-        assert!(refused.is_err(), "the listener is closed");
-    }
-    stop.store(true, Ordering::Release);
-    let served: u64 = knockers
-        .into_iter()
-        .map(|knocker| knocker.join().unwrap())
-        .sum();
-    let counts = skyring.wait_for("settled all", |counts| {
-        counts.number("connections") == 0 && counts.in_flight == 0
-    });
-    assert_eq!(counts.stored, served);
-    eventually("no file stayed open", || {
-        let open = skyring.process.open_files();
-        holds(open <= files, || format!("{open} open, {files} before"))
-    });
-    skyring.finish();
-}
-
-/// Sends a point on a connection of its own, again and again; returns on how
-/// many of them the server has read up to the end, and then closed.
-fn knock(address: &str, stop: &AtomicBool) -> u64 {
-    let mut served = 0;
-    while !stop.load(Ordering::Acquire) {
-        let Ok(mut stream) = TcpStream::connect(address) else {
-            continue;
-        };
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let point = frame(&[("knock", now_s() as f64, 1.0)]);
-        let sent = stream
-            .write_all(&point)
-            .and_then(|()| stream.shutdown(Shutdown::Write));
-        match sent.and_then(|()| stream.read(&mut [0])) {
-            Ok(0) => served += 1,
-            Ok(_) => panic!("the server wrote to its sender"),
-            // Reset by the close of the listener, in whose queue it was.
-            Err(error) if error.kind() != ErrorKind::WouldBlock => {}
-            Err(error) => panic!("a connection was forgotten: {error}"),
-        }
-    }
-    served
-}
-
-/// One reload may write out the port that a listener has, widen its address, or
-/// give the address to another kind of listener: the server's own listeners do
-/// not stand in the way of each other.
-#[test]
-fn an_address_changes_hands_in_one_reload() {
-    let redis = Redis::start();
-    let plan = Plan::with(&redis);
-    let mut skyring = plan.start();
-    let address = skyring.pickle();
-    let msgpack = skyring.addresses_of("msgpack").remove(0);
-    let port = address.rsplit_once(':').unwrap().1;
-    let mut first = Sender::connect(&address);
-    first.send_point("first", 0.0);
-    skyring.wait_until_settled(1);
-    let exact = plan
-        .set("horizon.pickle", format!("[\"{address}\"]"))
-        .set("horizon.msgpack", format!("[\"{msgpack}\"]"));
-    let told = [
-        format!("horizon.pickle: [{ANY}] -> [\"{address}\"]"),
-        format!("horizon.msgpack: [{ANY}] -> [\"{msgpack}\"]"),
-    ];
-    skyring.reload(&exact, &told.each_ref().map(String::as_str));
-    assert_eq!(skyring.addresses_of("pickle"), [&*address]);
-    assert_eq!(skyring.addresses_of("msgpack"), [&*msgpack]);
-    let wide = format!("0.0.0.0:{port}");
-    let told = format!("horizon.pickle: [\"{address}\"] -> [\"{wide}\"]");
-    let widened = exact.set("horizon.pickle", format!("[\"{wide}\"]"));
-    skyring.reload(&widened, &[&told]);
-    assert_eq!(skyring.addresses_of("pickle"), [&*wide]);
-    let mut second = Sender::connect(&address);
-    let mut third = Sender::connect(&format!("127.0.0.2:{port}"));
-    for (at, sender) in [&mut first, &mut second, &mut third]
-        .into_iter()
-        .enumerate()
-    {
-        sender.send_point(&format!("wide{at}"), 0.0);
-    }
-    assert_eq!(skyring.wait_until_settled(4).stored, 4);
-    let told = [
-        format!("horizon.pickle: [\"{wide}\"] -> []"),
-        format!("horizon.line_tcp: [] -> [\"{address}\"]"),
-    ];
-    let lines = widened
-        .set("horizon.pickle", "[]")
-        .set("horizon.line_tcp", format!("[\"{address}\"]"));
-    skyring.reload(&lines, &told.each_ref().map(String::as_str));
-    let mut fourth = Sender::connect(&address);
-    fourth.send(&line("lines", 0.0));
-    assert_eq!(settled(&skyring, "line_tcp", 1).stored, 1);
-    first.send_point("first", 1.0);
-    assert_eq!(skyring.wait_until_settled(5).stored, 5);
-    let refused = TcpStream::connect(format!("127.0.0.2:{port}")).map(|_| ());
-    assert!(refused.is_err(), "the wide address is closed");
-    skyring.finish();
 }
 
 /// Every kind of fault: it is told, with the mend where there is one, and the
@@ -475,7 +274,7 @@ fn a_configuration_at_fault_changes_nothing() {
         sender.send_point("vista.app1.requests", number as f64);
         let sent = (number as u64 + 1) * 3;
         let mine = python::owners(&["mine.17".to_owned()], 3)[0] == 0;
-        let counts = settled(&skyring, "pickle", sent);
+        let counts = skyring.wait_until_settled_of("pickle", sent);
         let stored = sent / 3 * (1 + u64::from(mine));
         let dropped = BTreeMap::from([("not_mine".to_owned(), sent - stored)]);
         assert_eq!((counts.stored, counts.dropped), (stored, dropped));
@@ -653,7 +452,7 @@ fn a_reload_while_redis_is_away() {
     let mut skyring = plan.start();
     let mut sender = Sender::connect(&skyring.pickle());
     sender.send_point("before.crash", 0.0);
-    settled(&skyring, "pickle", 1);
+    skyring.wait_until_settled_of("pickle", 1);
     redis.crash();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let msgpack = skyring.addresses_of("msgpack").remove(0);
@@ -682,8 +481,8 @@ fn a_reload_while_redis_is_away() {
     assert_eq!((counts.stored, counts.in_flight), (1, 51));
     assert_eq!(skyring.counts_of("msgpack").in_flight, 50);
     redis.launch();
-    assert_eq!(settled(&skyring, "pickle", 53).stored, 52);
-    assert_eq!(settled(&skyring, "msgpack", 50).stored, 50);
+    assert_eq!(skyring.wait_until_settled_of("pickle", 53).stored, 52);
+    assert_eq!(skyring.wait_until_settled_of("msgpack", 50).stored, 50);
     let wanted: Vec<f64> = (0..50).map(f64::from).collect();
     for name in ["noise.away", "udp.away"] {
         assert_eq!(values_of(&redis.series(name), name), wanted, "{name}");
@@ -703,7 +502,7 @@ fn sigterm_right_after_a_reload_loses_nothing() {
             LISTENERS.map(|listener| skyring.addresses_of(listener).pop().unwrap_or_default());
         let mut before = Sender::connect(&pickle);
         before.send_point(&format!("before{round}"), 0.0);
-        settled(&skyring, "pickle", 1);
+        skyring.wait_until_settled_of("pickle", 1);
         skyring.process.signal(Signal::STOP);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut open = Vec::new();
