@@ -53,6 +53,7 @@ pub mod host;
 pub mod listeners;
 pub mod logging;
 pub mod notify;
+pub mod owner;
 pub mod pipeline;
 pub mod plane;
 pub mod point;

@@ -7,6 +7,7 @@ pub mod python;
 pub mod redis;
 pub mod sender;
 pub mod skyring;
+pub mod stream;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

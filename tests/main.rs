@@ -15,10 +15,13 @@ mod fixture;
 
 mod admin;
 mod cli;
+mod cluster;
 mod connections;
 mod keys;
 mod lifecycle;
+mod listeners;
 mod redis_faults;
 mod relay;
 mod tools;
+mod reload;
 mod wire;
