@@ -2,6 +2,7 @@
 //! and what the kernel keeps and drops while they are not read.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
@@ -355,6 +356,78 @@ fn a_backlog_waits_for_redis_and_only_the_kernel_drops() {
     let after = listener.wait_until_settled(before.received + 1);
     assert_eq!(after.number("kernel_drops"), before.number("kernel_drops"));
     skyring.finish();
+}
+
+/// SIGTERM with datagrams in the kernel's queue: all that found room there is
+/// stored, and the kernel's count stands as long as the server does.
+#[test]
+fn sigterm_stores_the_datagrams_that_are_queued() {
+    let mut redis = Redis::start();
+    let mut skyring = small_bounds(&redis).start();
+    let sent = full_backlog(&mut redis, &skyring);
+    let all = overflow(&skyring.listener("msgpack"), "msgpack", sent["msgpack"]);
+    let drops = skyring.listener("msgpack").kernel_drops();
+    skyring.process.signal(Signal::TERM);
+    eventually("it was draining", || {
+        let status = skyring.status();
+        holds(status["draining"] == true, || status.to_string())
+    });
+    assert_eq!(skyring.listener("msgpack").kernel_drops(), drops);
+    redis.launch();
+    assert_eq!(skyring.exit_code(), 0);
+    let series = |name: &str| {
+        let metric = format!("kept.{name}");
+        values_of(&redis.series(&metric), &metric)
+    };
+    let wanted: Vec<f64> = (0..sent["line_udp"]).map(f64::from).collect();
+    assert!(series("line_udp") == wanted, "lines");
+    assert_eq!(series("msgpack").len() as u64, u64::from(all) - drops);
+    count_in_order(&redis);
+}
+
+/// Sets a flag when a test has ended, well or not.
+struct SetAtEnd<'f>(&'f AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Senders that never rest, and send more than the server can take in, cannot keep it
+/// from its end. So that it cannot, each name is new, and held against many patterns.
+#[test]
+fn sigterm_ends_a_flooded_server() {
+    let redis = Redis::start();
+    let patterns: Vec<String> = (0..500).map(|at| format!("p{at}.endles")).collect();
+    let mut skyring = Plan::with(&redis)
+        .set("horizon.udp_buffer_bytes", 1 << 20)
+        .set("horizon.do_not_skip", format!("{patterns:?}"))
+        .set("horizon.skip", "[\"endless\"]")
+        .start();
+    let address = skyring.listener("msgpack").address();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (address, stop) = (&address, &stop);
+            scope.spawn(move || {
+                let sender = DatagramSender::connect(address);
+                let mut count = 0_u64;
+                while !stop.load(Ordering::Acquire) {
+                    count += 1;
+                    let name = format!("endless.t{thread}.n{count}");
+                    sender.try_send(&point("msgpack", &name, 1.0));
+                }
+            });
+        }
+        let _rest = SetAtEnd(&stop);
+        let listener = skyring.listener("msgpack");
+        listener.wait_for("had too much", |counts| {
+            counts.number("kernel_drops") > 1_000
+        });
+        skyring.process.signal(Signal::TERM);
+        assert_eq!(skyring.exit_code(), 0);
+    });
 }
 
 /// Each address of a listener is read, over IPv4 and IPv6, and an address of its own
