@@ -16,6 +16,7 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -42,6 +43,8 @@ const DATAGRAMS: usize = 64;
 const DATAGRAM_BYTES: usize = 64 << 10;
 /// Packets of one listener: one that is being filled, the others on their way.
 const PACKETS: usize = 4;
+/// What a datagram costs the kernel's buffer besides its bytes, at least.
+const OVERHEAD_BYTES: usize = 256;
 /// Bytes of lines that are appended together, about; between them others have
 /// their turn, and it is looked whether there is room.
 const RUN_BYTES: usize = 64 << 10;
@@ -86,8 +89,34 @@ pub enum Delivery {
 pub struct Receiver {
     source: Source,
     socket: Arc<Socket>,
-    wake: Arc<OwnedFd>,
+    stop: Arc<Stop>,
     thread: JoinHandle<()>,
+}
+
+/// How a receiving thread is told to end.
+struct Stop {
+    is_asked: AtomicBool,
+    /// Readable when it is, for a thread that waits.
+    wake: OwnedFd,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            is_asked: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
+    }
+
+    fn ask(&self) {
+        self.is_asked.store(true, Ordering::Release);
+        // It cannot fail: the counter is far from its end.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Acquire)
+    }
 }
 
 impl Receiver {
@@ -97,19 +126,19 @@ impl Receiver {
     ///
     /// When the thread, or what wakes it, cannot be made.
     pub fn start(source: Source, socket: Socket, shard: Sender<Delivery>) -> io::Result<Self> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let stop = Arc::new(Stop::new()?);
         let socket = Arc::new(socket);
-        let (thread_socket, thread_wake) = (socket.clone(), wake.clone());
+        let (thread_socket, thread_stop) = (socket.clone(), stop.clone());
         let name = format!("skyring-{}", source.as_str().replace('_', "-"));
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            receive(&thread_socket, &thread_wake, &shard);
+            receive(&thread_socket, &thread_stop, &shard);
             // The shard may have ended before.
             let _ = shard.send(Delivery::End);
         })?;
         Ok(Self {
             source,
             socket,
-            wake,
+            stop,
             thread,
         })
     }
@@ -126,8 +155,7 @@ impl Receiver {
 
     /// Has it read what is queued, and then end.
     pub fn stop(&self) {
-        // It cannot fail: the counter is far from its end.
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+        self.stop.ask();
     }
 
     /// Whether it has ended.
@@ -135,24 +163,33 @@ impl Receiver {
         self.thread.is_finished()
     }
 
-    /// Waits for its end, which comes when the shard has room for what is queued.
-    pub fn join(self) {
+    /// Waits for its end, which comes when the shard has room for what is queued;
+    /// returns what the kernel has dropped until then.
+    pub fn join(self) -> u64 {
         // A panic there has been told already, and there is nothing to save.
         let _ = self.thread.join();
+        kernel_drops(&self.socket).unwrap_or(0)
     }
 }
 
-/// Receives until it is told to stop and nothing more is queued.
-fn receive(socket: &Socket, wake: &OwnedFd, shard: &Sender<Delivery>) {
+/// Receives until it is told to stop and has what was queued then.
+fn receive(socket: &Socket, stop: &Stop, shard: &Sender<Delivery>) {
     let (give_back, spare) = channel::bounded(PACKETS);
     for _ in 0..PACKETS {
         let _ = give_back.try_send(Packets::new());
     }
     let mut headers = MultiHeaders::<()>::preallocate(DATAGRAMS, None);
-    // What was queued when the end began is read; what comes later need not be.
-    let mut last: Option<usize> = None;
+    // Once it is told to stop, what the kernel may still hold of what was queued then.
+    // Senders that never rest must not keep it from its end.
+    let mut left: Option<usize> = None;
     while let Ok(mut packets) = spare.recv() {
-        while let Err(error) = fill(socket, &mut headers, &mut packets) {
+        loop {
+            if left.is_none() && stop.is_asked() {
+                left = Some(socket.recv_buffer_size().unwrap_or(0));
+            }
+            let Err(error) = fill(socket, &mut headers, &mut packets) else {
+                break;
+            };
             if error != Errno::EAGAIN && error != Errno::EINTR {
                 // Such as that an earlier answer of ours could not be delivered.
                 static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
@@ -160,20 +197,17 @@ fn receive(socket: &Socket, wake: &OwnedFd, shard: &Sender<Delivery>) {
                     tracing::warn!(%error, suppressed, "datagrams could not be received");
                 }
             }
-            if last.is_some() {
+            if left.is_some() {
                 return;
             }
             let mut ready = [
                 PollFd::new(socket, PollFlags::IN),
-                PollFd::new(wake, PollFlags::IN),
+                PollFd::new(&stop.wake, PollFlags::IN),
             ];
             // Interrupted or not, it is looked at both again.
             let _ = poll(&mut ready, None);
-            if !ready[1].revents().is_empty() {
-                last = Some(socket.recv_buffer_size().unwrap_or(0));
-            }
         }
-        let bytes: usize = packets.lengths.iter().map(|length| length.max(&1)).sum();
+        let bytes: usize = packets.lengths.iter().map(|n| n + OVERHEAD_BYTES).sum();
         packets.arrival = Arrival::now();
         if shard
             .send(Delivery::Packets(packets, give_back.clone()))
@@ -181,7 +215,7 @@ fn receive(socket: &Socket, wake: &OwnedFd, shard: &Sender<Delivery>) {
         {
             return;
         }
-        if let Some(left) = &mut last {
+        if let Some(left) = &mut left {
             *left = left.saturating_sub(bytes);
             if *left == 0 {
                 return;

@@ -45,7 +45,7 @@ pub struct Listeners {
     open: Vec<Open>,
     /// Receivers that were told to stop and still hand over what they have.
     ending: Vec<Receiver>,
-    /// What the kernel had dropped of listeners that were closed since.
+    /// What the kernel had dropped of receivers that have ended since.
     drops_before: [u64; Source::ALL.len()],
 }
 
@@ -159,8 +159,8 @@ impl Listeners {
 
     /// Waits for the receivers' threads, which end at the latest with the shards.
     pub fn join_receivers(&mut self) {
-        for receiver in self.ending.drain(..) {
-            receiver.join();
+        for receiver in std::mem::take(&mut self.ending) {
+            self.join(receiver);
         }
     }
 
@@ -174,6 +174,7 @@ impl Listeners {
     pub fn kernel_drops(&self, source: Source) -> u64 {
         let receivers = self.open.iter().filter_map(|open| open.receiver.as_ref());
         let now = receivers
+            .chain(&self.ending)
             .filter(|receiver| receiver.source() == source)
             .map(Receiver::kernel_drops)
             .sum::<u64>();
@@ -181,14 +182,20 @@ impl Listeners {
     }
 
     fn end(&mut self, receiver: Receiver) {
-        self.drops_before[receiver.source() as usize] += receiver.kernel_drops();
         receiver.stop();
         self.ending.push(receiver);
     }
 
     fn reap(&mut self) {
         let ended = self.ending.extract_if(.., |receiver| receiver.has_ended());
-        ended.for_each(Receiver::join);
+        for receiver in ended.collect::<Vec<_>>() {
+            self.join(receiver);
+        }
+    }
+
+    fn join(&mut self, receiver: Receiver) {
+        let source = receiver.source() as usize;
+        self.drops_before[source] += receiver.join();
     }
 }
 
