@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, owner, roomba, send};
+use crate::{generate, get, host, import, owner, roomba, send};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -55,6 +55,13 @@ pub enum Command {
         #[allow(missing_docs)]
         #[command(flatten)]
         options: Options,
+    },
+    /// Print a Skyline settings.py as TOML, without running it
+    ///
+    /// What cannot be carried over is told on standard error, with its line.
+    Import {
+        /// Skyline's settings.py
+        file: PathBuf,
     },
     /// Send one point, or lines of "name value timestamp" from standard input
     ///
@@ -160,6 +167,7 @@ pub fn run(
         Command::Owner { metric, options } => with_settings(&options, |settings| {
             owner::run(settings, metric)
         }),
+        Command::Import { file } => import::run(&file),
         Command::Send(options) => send::run(&options),
         Command::Get {
             metric,

@@ -50,6 +50,7 @@ pub mod datagrams;
 pub mod generate;
 pub mod get;
 pub mod host;
+pub mod import;
 pub mod listeners;
 pub mod logging;
 pub mod notify;
