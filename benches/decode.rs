@@ -1,5 +1,6 @@
 //! How long the pickle decoder takes for one point, beside serde-pickle, on the frames
-//! that senders write: 500 points of 55-byte names.
+//! that senders write: 500 points of 55-byte names. And how many of the same points the
+//! other decoders take in the time in which the general pickle machine takes one.
 //!
 //! `cargo bench --bench decode` prints the median of many interleaved rounds, so that a
 //! machine that changes its speed changes it for all. `-- --test` runs it tiny and
@@ -8,7 +9,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use skyring::point::Number;
+use skyring::point::{Number, Point};
+use skyring::wire::datagram;
+use skyring::wire::line::Lines;
 use skyring::wire::pickle::{BadFrame, Decoded, Decoder};
 
 type Oracle = Vec<(String, (f64, f64))>;
@@ -53,7 +56,17 @@ fn main() {
     }
     for (what, frame) in frames {
         check(&frame);
-        let [fast, general, serde] = measure(&frame, rounds, repeats);
+        let mut fast = Decoder::new();
+        let mut general = Decoder::new();
+        let [fast, general, serde] = measure(
+            [
+                &mut || sum(good(fast.decode(black_box(&frame))).points()),
+                &mut || sum(good(general.decode_general(black_box(&frame))).points()),
+                &mut || oracle(black_box(&frame)).len() as f64,
+            ],
+            rounds,
+            repeats,
+        );
         if !test {
             println!(
                 "{what:28} {:7.1} {fast:9.1} {general:9.1} {serde:9.1} {:8.1} {:8.1}",
@@ -63,24 +76,87 @@ fn main() {
             );
         }
     }
+    other_formats(test, rounds, repeats);
 }
 
-/// Median ns a point of the three decoders, in rounds that take turns.
-fn measure(frame: &[u8], rounds: usize, repeats: usize) -> [f64; 3] {
-    let mut fast = Decoder::new();
-    let mut general = Decoder::new();
-    let mut times: [Vec<f64>; 3] = Default::default();
+/// The same points in the other formats, each beside the general pickle machine.
+fn other_formats(test: bool, rounds: usize, repeats: usize) {
+    if !test {
+        println!(
+            "\n{:28} {:>7} {:>9} {:>9} {:>9}",
+            "500 points", "bytes", "here", "general", "points/s"
+        );
+        println!(
+            "{:28} {:>7} {:>9} {:>9} {:>9}",
+            "", "a point", "ns/point", "ns/point", "x general"
+        );
+    }
+    let frame = python3_protocol_2(POINTS);
+    let lines = [
+        (
+            "lines, as carbon-relay",
+            lines(|i| format!("{}", timestamp(i))),
+        ),
+        (
+            "lines, stamps as floats",
+            lines(|i| format!("{:?}", timestamp(i))),
+        ),
+    ];
+    let datagrams: Vec<Vec<u8>> = (0..POINTS).map(msgpack).collect();
+    for (what, lines) in &lines {
+        let read = || Lines::new(black_box(lines), 0);
+        assert_eq!(collect(read()), expected());
+        let times = beside_general(&frame, &mut || sum(read()), rounds, repeats);
+        report(test, what, lines.len(), times);
+    }
+    let read = || {
+        datagrams.iter().map(|datagram| {
+            let decoded = datagram::decode(black_box(datagram));
+            decoded
+                .expect("the datagram is good")
+                .expect("it is a point")
+        })
+    };
+    assert_eq!(collect(read()), expected());
+    let times = beside_general(&frame, &mut || sum(read()), rounds, repeats);
+    let bytes = datagrams.iter().map(Vec::len).sum();
+    report(test, "MessagePack datagrams", bytes, times);
+}
+
+fn beside_general(
+    frame: &[u8],
+    here: &mut dyn FnMut() -> f64,
+    rounds: usize,
+    repeats: usize,
+) -> [f64; 2] {
+    let mut decoder = Decoder::new();
+    let mut general = || sum(good(decoder.decode_general(black_box(frame))).points());
+    measure([here, &mut general], rounds, repeats)
+}
+
+fn report(test: bool, what: &str, bytes: usize, [here, general]: [f64; 2]) {
+    if !test {
+        println!(
+            "{what:28} {:7.1} {here:9.1} {general:9.1} {:9.2}",
+            bytes as f64 / POINTS as f64,
+            general / here,
+        );
+    }
+}
+
+/// Median ns a point of several decoders, in rounds that take turns.
+fn measure<const N: usize>(
+    decoders: [&mut dyn FnMut() -> f64; N],
+    rounds: usize,
+    repeats: usize,
+) -> [f64; N] {
+    let mut times = [const { Vec::new() }; N];
     for round in 0..rounds {
-        for turn in 0..times.len() {
-            let which = (round + turn) % times.len();
+        for turn in 0..N {
+            let which = (round + turn) % N;
             let start = Instant::now();
             for _ in 0..repeats {
-                let frame = black_box(frame);
-                black_box(match which {
-                    0 => sum(fast.decode(frame)),
-                    1 => sum(general.decode_general(frame)),
-                    _ => oracle(frame).len() as f64,
-                });
+                black_box(decoders[which]());
             }
             let points = (repeats * POINTS) as f64;
             times[which].push(start.elapsed().as_nanos() as f64 / points);
@@ -93,12 +169,14 @@ fn measure(frame: &[u8], rounds: usize, repeats: usize) -> [f64; 3] {
 }
 
 /// Reads every point, so that nothing of the decoding can be left out.
-fn sum(decoded: Result<Decoded<'_>, BadFrame>) -> f64 {
-    let decoded = decoded.expect("the frame is good");
-    decoded
-        .points()
+fn sum<'a>(points: impl Iterator<Item = Point<'a>>) -> f64 {
+    points
         .map(|point| point.name.len() as f64 + float(point.timestamp) + float(point.value))
         .sum()
+}
+
+fn good(decoded: Result<Decoded<'_>, BadFrame>) -> Decoded<'_> {
+    decoded.expect("the frame is good")
 }
 
 fn oracle(frame: &[u8]) -> Oracle {
@@ -107,28 +185,32 @@ fn oracle(frame: &[u8]) -> Oracle {
 }
 
 fn check(frame: &[u8]) {
-    let expected: Oracle = (0..POINTS)
-        .map(|i| (name(i), (timestamp(i), value(i))))
-        .collect();
-    assert_eq!(oracle(frame), expected);
+    assert_eq!(oracle(frame), expected());
     let mut decoder = Decoder::new();
     for general in [false, true] {
-        let decoded = if general {
+        let decoded = good(if general {
             decoder.decode_general(frame)
         } else {
             decoder.decode(frame)
-        };
-        let decoded = decoded.expect("the frame is good");
+        });
         assert_eq!(decoded.invalid().total(), 0);
-        let points: Oracle = decoded
-            .points()
-            .map(|point| {
-                let name = String::from_utf8(point.name.to_vec()).expect("the name is ASCII");
-                (name, (float(point.timestamp), float(point.value)))
-            })
-            .collect();
-        assert_eq!(points, expected);
+        assert_eq!(collect(decoded.points()), expected());
     }
+}
+
+fn expected() -> Oracle {
+    (0..POINTS)
+        .map(|i| (name(i), (timestamp(i), value(i))))
+        .collect()
+}
+
+fn collect<'a>(points: impl Iterator<Item = Point<'a>>) -> Oracle {
+    points
+        .map(|point| {
+            let name = String::from_utf8(point.name.to_vec()).expect("the name is ASCII");
+            (name, (float(point.timestamp), float(point.value)))
+        })
+        .collect()
 }
 
 fn float(number: Number) -> f64 {
@@ -248,5 +330,24 @@ fn protocol_0(points: usize) -> Vec<u8> {
         out.extend(item.into_bytes());
     }
     out.push(b'.');
+    out
+}
+
+/// Lines with the values that carbon-relay writes.
+fn lines(timestamp: impl Fn(usize) -> String) -> Vec<u8> {
+    (0..POINTS)
+        .flat_map(|i| format!("{} {} {}\r\n", name(i), value(i), timestamp(i)).into_bytes())
+        .collect()
+}
+
+fn msgpack(i: usize) -> Vec<u8> {
+    let name = name(i);
+    let mut out = vec![0x92, 0xd9, name.len() as u8];
+    out.extend(name.as_bytes());
+    out.push(0x92);
+    for n in [timestamp(i), value(i)] {
+        out.push(0xcb);
+        out.extend(n.to_be_bytes());
+    }
     out
 }

@@ -10,14 +10,14 @@
 //! equal to -1 means now. Names are taken as they are, tags included. Lines of nothing
 //! but blanks are nothing.
 //!
-//! Nothing is kept between lines, so memory has no bound to need.
+//! Nothing is kept between lines, and nothing is allocated.
 
 #[cfg(test)]
 mod tests;
 
 use std::iter::FusedIterator;
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memchr3, memrchr};
 
 use super::number;
 use crate::point::{Invalid, InvalidCounts, Number, Point};
@@ -61,8 +61,7 @@ impl<'a> Iterator for Lines<'a> {
     #[inline]
     fn next(&mut self) -> Option<Point<'a>> {
         while !self.rest.is_empty() {
-            let line = self.line();
-            let (name, fields) = name(line);
+            let (name, fields) = self.line();
             if name.is_empty() {
                 continue;
             }
@@ -79,13 +78,20 @@ impl<'a> Iterator for Lines<'a> {
 impl FusedIterator for Lines<'_> {}
 
 impl<'a> Lines<'a> {
-    /// Takes a line, without its end.
+    /// Takes a line: its first field, empty if there is none, and the rest without the
+    /// line's end. The name is most of a line, so it is looked at only once.
     #[inline]
-    fn line(&mut self) -> &'a [u8] {
-        let end = memchr(b'\n', self.rest).unwrap_or(self.rest.len());
-        let (line, after) = self.rest.split_at(end);
+    fn line(&mut self) -> (&'a [u8], &'a [u8]) {
+        let rest = unblanked(self.rest);
+        let name = memchr3(b' ', b'\t', b'\n', rest).unwrap_or(rest.len());
+        let (name, tail) = rest.split_at(name);
+        let end = memchr(b'\n', tail).unwrap_or(tail.len());
+        let (fields, after) = tail.split_at(end);
         self.rest = after.get(1..).unwrap_or(&[]);
-        line.strip_suffix(b"\r").unwrap_or(line)
+        if fields.is_empty() {
+            return (name.strip_suffix(b"\r").unwrap_or(name), fields);
+        }
+        (name, fields.strip_suffix(b"\r").unwrap_or(fields))
     }
 }
 
@@ -115,15 +121,7 @@ fn point<'a>(name: &'a [u8], fields: &[u8], now_s: i64) -> Result<Point<'a>, Inv
     })
 }
 
-/// Splits off the first field, which is empty if there is none. Names are long enough
-/// for a search by vectors.
-#[inline]
-fn name(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = unblanked(line);
-    line.split_at(memchr2(b' ', b'\t', line).unwrap_or(line.len()))
-}
-
-/// As [`name`], for the short text of a number.
+/// Splits off the first field, which is empty if there is none.
 #[inline]
 fn field(rest: &[u8]) -> (&[u8], &[u8]) {
     let rest = unblanked(rest);

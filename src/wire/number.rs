@@ -64,29 +64,54 @@ fn short(text: &[u8]) -> Option<Number> {
         return None;
     }
     let mut all = 0_u64;
-    let mut point = None;
-    for (at, byte) in digits.iter().enumerate() {
+    let mut rest = digits;
+    // Timestamps begin with eight digits.
+    if let Some((eight, after)) = rest.split_first_chunk()
+        && let Some(n) = eight_digits(*eight)
+    {
+        all = n;
+        rest = after;
+    }
+    let mut fraction = None;
+    while let [byte, after @ ..] = rest {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
             all = all * 10 + u64::from(digit);
-        } else if *byte == b'.' && point.is_none() {
-            point = Some(at);
+        } else if *byte == b'.' && fraction.is_none() {
+            fraction = Some(after.len());
         } else {
             return None;
         }
+        rest = after;
     }
-    let fraction = point.map_or(0, |at| digits.len() - at - 1);
-    if digits.len() == usize::from(point.is_some()) {
+    if digits.len() == usize::from(fraction.is_some()) {
         return None;
     }
-    if point.is_none() && !negative {
+    if fraction.is_none() && !negative {
         return Some(unsigned(all));
     }
     if all > EXACT_MAX {
         return None;
     }
-    let size = all as f64 / POWERS_OF_TEN.get(fraction)?;
+    let size = all as f64 / POWERS_OF_TEN.get(fraction.unwrap_or(0))?;
     Some(Number::Float(if negative { -size } else { size }))
+}
+
+/// What eight digits make, all looked at at once.
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    const SIXES: u64 = u64::from_ne_bytes([6; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
+    let text = u64::from_le_bytes(text);
+    if text & HIGH != ZEROS || text.wrapping_add(SIXES) & HIGH != ZEROS {
+        return None;
+    }
+    let ones = text - ZEROS;
+    let pairs = ones * 10 + (ones >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
+    Some(low.wrapping_add(high) >> 32)
 }
 
 #[inline(never)]

@@ -23,7 +23,7 @@ fuzz_target!(|datagram: &[u8]| {
             cut,
             Err(BadDatagram::Truncated | BadDatagram::Empty)
         ));
-        let long = decode(&[datagram, b"\xc0"].concat());
-        assert_eq!(long, Err(BadDatagram::TrailingBytes));
+        let long = [datagram, b"\xc0"].concat();
+        assert_eq!(decode(&long), Err(BadDatagram::TrailingBytes));
     }
 });
