@@ -164,9 +164,9 @@ pub fn run(
             roomba::trim_once(settings, trim.dry_run)
         }),
         Command::Config { default, options } => config(default, &options),
-        Command::Owner { metric, options } => with_settings(&options, |settings| {
-            owner::run(settings, metric)
-        }),
+        Command::Owner { metric, options } => {
+            with_settings(&options, |settings| owner::run(settings, metric))
+        }
         Command::Import { file } => import::run(&file),
         Command::Send(options) => send::run(&options),
         Command::Get {
