@@ -41,6 +41,7 @@
 
 pub mod admin;
 pub mod admit;
+mod background;
 pub mod batch;
 pub mod budget;
 pub mod cli;
@@ -58,6 +59,7 @@ pub mod rules;
 pub mod server;
 pub mod settings;
 pub mod shard;
+pub mod side_keys;
 pub mod stats;
 pub mod status;
 pub mod stretch;
