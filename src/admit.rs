@@ -10,6 +10,7 @@
 //! takes the slower path: it is judged, and told to Redis as known, each time.
 
 use std::hash::{BuildHasher, Hasher};
+use std::ops::BitOrAssign;
 
 use foldhash::quality::RandomState;
 
@@ -60,6 +61,10 @@ pub struct Entry {
     /// When Redis last confirmed the metric as a member of the set of known
     /// metrics, in seconds of the shard's clock; 0 is never.
     pub confirmed_s: u32,
+    /// Length of its series after the last answered APPEND; 0 is unknown.
+    series_bytes: u32,
+    /// Newest timestamp that was appended, in whole seconds since 1970.
+    newest_s: u32,
     hash: u32,
     name_at: u32,
     rules_version: u32,
@@ -70,11 +75,30 @@ pub struct Entry {
 
 /// A SADD with this metric waits for its turn or its answer.
 const SADD_UNDER_WAY: u8 = 1;
-/// A command of this metric was sent again, so that its series may hold records
-/// twice until it is next trimmed.
+/// Its series in Redis may hold records twice or out of order.
 const DOUBTFUL: u8 = 2;
 /// A point of this metric came since its last census.
 const SEEN: u8 = 4;
+/// As [`DOUBTFUL`], once what is under way is in Redis.
+const DOUBT_UNDER_WAY: u8 = 8;
+
+/// What a shard can say of a metric's series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tidings {
+    /// Whether points of it come through this shard, so that it would hear of other
+    /// writers.
+    pub is_fed: bool,
+    /// Whether the series may hold records twice or out of order, or was appended to
+    /// by another writer, since this was last asked.
+    pub is_doubtful: bool,
+}
+
+impl BitOrAssign for Tidings {
+    fn bitor_assign(&mut self, other: Self) {
+        self.is_fed |= other.is_fed;
+        self.is_doubtful |= other.is_doubtful;
+    }
+}
 
 /// A part of what a shard knows of its metrics, for the keys beside the data.
 #[derive(Clone, Debug, Default)]
@@ -127,14 +151,39 @@ impl Entry {
         self.marks & SADD_UNDER_WAY != 0
     }
 
-    /// Notes that the metric's series may hold records twice.
-    pub fn mark_doubtful(&mut self) {
-        self.marks |= DOUBTFUL;
+    /// Notes that a command of it is sent again, so that its series may come to hold
+    /// records twice.
+    pub fn expect_doubt(&mut self) {
+        self.marks |= DOUBT_UNDER_WAY;
+    }
+
+    /// Notes the timestamp of a point that will be appended.
+    pub fn note_time(&mut self, timestamp: Number) {
+        let seconds = timestamp.whole().clamp(0, u32::MAX.into()) as u32;
+        if seconds <= self.newest_s {
+            self.marks |= DOUBT_UNDER_WAY;
+        } else {
+            self.newest_s = seconds;
+        }
+    }
+
+    /// Notes that Redis has appended `bytes` from the batch `seq`, and that the
+    /// series is now `length` long. If it is longer than it could be, somebody else
+    /// has appended too.
+    pub fn note_length(&mut self, bytes: u32, length: i64, seq: u64) {
+        let expected = i64::from(self.series_bytes) + i64::from(bytes);
+        if length > expected || self.marks & DOUBT_UNDER_WAY != 0 {
+            self.marks |= DOUBTFUL;
+        }
+        if self.batch == seq {
+            self.marks &= !DOUBT_UNDER_WAY;
+        }
+        self.series_bytes = u32::try_from(length).unwrap_or(u32::MAX);
     }
 }
 
 const _: () = assert!(
-    size_of::<Entry>() == 32,
+    size_of::<Entry>() == 40,
     "entries are the larger part of the table"
 );
 
@@ -268,6 +317,8 @@ impl Metrics {
             batch: 0,
             item: 0,
             confirmed_s: 0,
+            series_bytes: 0,
+            newest_s: 0,
             hash: probe.hash,
             name_at,
             rules_version: rules.version(),
@@ -277,6 +328,20 @@ impl Metrics {
         });
         self.occupy(probe.hash, id);
         Some(id)
+    }
+
+    /// What can be said of a metric's series; what is doubtful is told once.
+    pub fn inquire(&mut self, name: &[u8]) -> Tidings {
+        let Some(id) = self.search(name, self.hash(name)) else {
+            return Tidings::default();
+        };
+        let entry = &mut self.entries[id as usize];
+        let tidings = Tidings {
+            is_fed: entry.series_bytes > 0,
+            is_doubtful: entry.marks & DOUBTFUL != 0,
+        };
+        entry.marks &= !DOUBTFUL;
+        tidings
     }
 
     /// At most `entries_max` entries from the one numbered `from` on, and forgets

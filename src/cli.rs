@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::host;
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
+use crate::{generate, get, host, roomba, send};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -43,6 +43,10 @@ pub enum Command {
     ///
     /// Every fault is a line with the way to mend it. Ends with 1 if there is any.
     Check(Options),
+    /// Trim every series in Redis to its length, in order and without duplicates
+    ///
+    /// Every series is read as a whole. Other programs may write meanwhile.
+    Trim(TrimOptions),
     /// Print the configuration as TOML, each setting with its comment
     Config {
         /// Print the defaults instead of what is in effect
@@ -52,6 +56,42 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Send one point, or lines of "name value timestamp" from standard input
+    ///
+    /// A missing timestamp or -1 means now. Lines that are no points are told with their
+    /// numbers and left out; if there was any, the command ends with 1.
+    Send(send::Options),
+    /// Print a metric's points from Redis, oldest first: "timestamp value"
+    ///
+    /// Ends with 1 if there is no such metric, or if some of it cannot be read.
+    Get {
+        /// The metric's name, without redis.namespace
+        metric: String,
+        /// Draw the points instead of listing them
+        #[arg(long)]
+        plot: bool,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print a file that goes with a server, such as its unit file
+    ///
+    /// What the file says of ports and limits is what the configuration says.
+    Generate(generate::Options),
+}
+
+/// How series are trimmed by hand.
+#[derive(Args, Clone, Debug)]
+pub struct TrimOptions {
+    /// Make one pass and end; a running server makes them by itself
+    #[arg(long, required = true)]
+    pub once: bool,
+    /// Change nothing, and say what would be changed
+    #[arg(long)]
+    pub dry_run: bool,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// Where the configuration comes from.
@@ -102,7 +142,26 @@ pub fn run(
             Ok(settings) => check(&settings, &shard_bytes(&settings)),
             Err(error) => tell(EXIT_USAGE, &error.to_string()),
         },
+        Command::Trim(trim) => with_settings(&trim.options, |settings| {
+            roomba::trim_once(settings, trim.dry_run)
+        }),
         Command::Config { default, options } => config(default, &options),
+        Command::Send(options) => send::run(&options),
+        Command::Get {
+            metric,
+            plot,
+            options,
+        } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Generate(options) => with_settings(&options.settings, |settings| {
+            generate::run(&options, settings)
+        }),
+    }
+}
+
+fn with_settings(options: &Options, run: impl FnOnce(&Settings) -> ExitCode) -> ExitCode {
+    match options.load() {
+        Ok(settings) => run(&settings),
+        Err(error) => tell(EXIT_USAGE, &error.to_string()),
     }
 }
 
@@ -142,7 +201,7 @@ pub fn tell(code: u8, message: &str) -> ExitCode {
 
 /// Writes to standard output. A reader that has gone away, such as `head`, is no
 /// failure.
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use skyring::cli::{self, EXIT_FAILED, Options};
 use skyring::host::PidFile;
+use skyring::notify::Notifier;
 use skyring::server::Addresses;
 use skyring::{Server, Settings, logging};
 
@@ -36,18 +38,29 @@ fn serve(settings: Settings, options: &Options) -> ExitCode {
         Ok(file) => file,
         Err(error) => return cli::tell(EXIT_FAILED, &format!("pid_file: {error}")),
     };
+    let notifier = Arc::new(Notifier::new(|name| std::env::var_os(name)));
     let handle = server.handle();
+    let ready_notifier = notifier.clone();
     std::thread::spawn(move || {
         while !handle.wait_ready(Duration::MAX) {}
         announce(&handle.addresses());
+        ready_notifier.ready();
     });
+    let alive = server.handle();
+    let _watchdog = match notifier.watch(move || alive.is_alive()) {
+        Ok(watchdog) => watchdog,
+        Err(error) => return cli::tell(EXIT_FAILED, &format!("watchdog: {error}")),
+    };
     for signal in signals.forever() {
         if signal != SIGHUP {
             tracing::info!(signal, "ending: reading what was sent, and settling it");
             break;
         }
+        notifier.reloading();
         reload(&mut server, options);
+        notifier.ready();
     }
+    notifier.stopping();
     let drained = server.drain();
     tracing::info!("{drained}");
     if drained.is_complete() {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::admit::{self, CensusPage, GROUP, MetricId, Metrics, Probe};
+use crate::admit::{self, CensusPage, GROUP, MetricId, Metrics, Probe, Tidings};
 use crate::batch::{Batch, Completion};
 use crate::budget::Budget;
 use crate::point::{Number, Point};
@@ -49,6 +49,18 @@ const FORGET_S: u32 = 3600;
 
 /// Shortest time between two sweeps of a full table.
 const SWEEP: Duration = Duration::from_secs(300);
+
+/// Redis that has not answered for this long has enough to do with points.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// What a shard says of the series that it was asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Inquiry {
+    /// Of each metric.
+    pub tidings: Vec<Tidings>,
+    /// Whether points wait for Redis.
+    pub is_behind: bool,
+}
 
 /// Whether commands may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,6 +318,7 @@ impl Pipeline {
             oldest_unsettled,
         );
         let entry = self.metrics.entry(metric);
+        entry.note_time(point.timestamp);
         if entry.is_unconfirmed(turn.now_s, REASSERT_S) && entry.begin_sadd() {
             self.current.assert_member(metric);
         }
@@ -460,8 +473,22 @@ impl Pipeline {
     /// A part of what is known of the metrics; see [`Metrics::census`].
     pub fn census(&mut self, from: MetricId, entries_max: usize) -> CensusPage {
         let mut page = self.metrics.census(from, entries_max);
-        page.is_behind = !self.waiting.is_empty() || !matches!(self.redis, Redis::Ready);
+        page.is_behind = self.is_behind();
         page
+    }
+
+    /// What can be said of the series of these metrics, and whether points wait for
+    /// Redis.
+    pub fn inquire<'n>(&mut self, names: impl Iterator<Item = &'n [u8]>) -> Inquiry {
+        Inquiry {
+            tidings: names.map(|name| self.metrics.inquire(name)).collect(),
+            is_behind: self.is_behind(),
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        let is_slow = self.silence() > SLOW;
+        is_slow || !self.waiting.is_empty() || !matches!(self.redis, Redis::Ready)
     }
 
     /// To be called about once a second.

@@ -12,14 +12,16 @@ use crossbeam_channel::Receiver;
 use serde::Serialize;
 
 use crate::admin;
-use crate::admit::{CensusPage, MetricId};
+use crate::admit::{CensusPage, MetricId, Tidings};
 use crate::batch::Outcome;
 use crate::budget::Budget;
 use crate::host::{self, HostError, StateError, StateLock};
 use crate::listeners::{ListenError, Listeners};
+use crate::pipeline::Inquiry;
 use crate::plane::{self, Sender};
 use crate::private_redis::PrivateRedis;
 use crate::redis::{LinkBoard, LinkState};
+use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
 use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint};
@@ -146,6 +148,7 @@ pub struct Handle {
     /// What each shard has last said that it counts.
     last_counts: Mutex<Vec<Counts>>,
     listeners: Mutex<Listeners>,
+    roomba: Arc<Mutex<RoombaStatus>>,
     admin: Option<SocketAddr>,
     redis: String,
     /// The settings and rules in force.
@@ -168,6 +171,7 @@ pub struct Handle {
 pub struct Server {
     handle: Arc<Handle>,
     shards: Vec<JoinHandle<Counts>>,
+    roomba: Option<Roomba>,
     admin: Option<admin::Admin>,
     private_redis: Option<PrivateRedis>,
     _lock: StateLock,
@@ -236,6 +240,7 @@ impl Server {
             draining: AtomicBool::new(false),
             last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
             listeners: Mutex::new(listeners),
+            roomba: Arc::default(),
             admin: admin_socket
                 .as_ref()
                 .and_then(|socket| socket.local_addr().ok()),
@@ -243,6 +248,11 @@ impl Server {
             current: Mutex::new((settings, rules)),
             common,
         });
+        let roomba = Roomba::start(handle.clone(), url, handle.roomba.clone());
+        let roomba = roomba.map_err(|error| StartError::Thread {
+            what: "Roomba".to_owned(),
+            error,
+        })?;
         let admin = match admin_socket {
             Some(socket) => {
                 let admin = admin::Admin::start(socket, handle.clone());
@@ -254,6 +264,7 @@ impl Server {
         Ok(Self {
             handle,
             shards,
+            roomba: Some(roomba),
             admin,
             private_redis,
             _lock: lock,
@@ -326,6 +337,9 @@ impl Server {
         let drain_s = self.handle.settings().drain_s;
         let deadline = Instant::now() + Duration::from_secs(drain_s.into());
         self.handle.draining.store(true, Ordering::Relaxed);
+        if let Some(roomba) = &self.roomba {
+            roomba.stop();
+        }
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
@@ -348,6 +362,7 @@ impl Server {
         if stuck == 0 {
             lock(&self.handle.listeners).join_receivers();
         }
+        drop(self.roomba.take());
         drop(self.admin.take());
         if let Some(redis) = self.private_redis.take() {
             redis.stop(PRIVATE_REDIS_TIMEOUT);
@@ -428,6 +443,14 @@ impl Handle {
         }
     }
 
+    /// Whether every shard answers.
+    pub fn is_alive(&self) -> bool {
+        let answers = ask(&self.common.inboxes, Message::Count);
+        answers
+            .into_iter()
+            .all(|answer| answer.recv_timeout(COUNT_TIMEOUT).is_ok())
+    }
+
     /// How many shards there are.
     pub fn shards(&self) -> usize {
         self.common.inboxes.len()
@@ -440,6 +463,29 @@ impl Handle {
         let (reply, answer) = crossbeam_channel::bounded(1);
         inbox.send(Message::Census(from, entries_max, reply)).ok()?;
         answer.recv_timeout(COUNT_TIMEOUT).ok()
+    }
+
+    /// What the shards together can say of the series of these metrics, by their
+    /// names without the namespace.
+    pub fn inquire(&self, names: Vec<Box<[u8]>>) -> Inquiry {
+        let names = Arc::new(names);
+        let mut all = Inquiry {
+            tidings: vec![Tidings::default(); names.len()],
+            is_behind: false,
+        };
+        let ask_about = |reply| Message::Inquire(names.clone(), reply);
+        for answer in ask(&self.common.inboxes, ask_about) {
+            // A shard that is late has enough to do.
+            let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) else {
+                all.is_behind = true;
+                continue;
+            };
+            all.is_behind |= shard.is_behind;
+            for (sum, one) in all.tidings.iter_mut().zip(shard.tidings) {
+                *sum |= one;
+            }
+        }
+        all
     }
 
     /// The sum of what each shard counts between two of its turns.
@@ -507,6 +553,7 @@ impl Handle {
             metrics_bytes: counts.metrics_bytes,
             metrics_not_kept: counts.metrics_not_kept,
             buffer_bytes: self.common.budget.used(),
+            roomba: lock(&self.roomba).clone(),
         }
     }
 

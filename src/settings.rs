@@ -271,8 +271,7 @@ table! {
         side_keys_s: u32 = 60, 1..=60, "seconds";
     }
 
-    /// Trimming of the series in Redis. Not yet in force: leave Skyline's Roomba
-    /// running.
+    /// Trimming of the series in Redis.
     [roomba = "roomba"] RoombaSettings {
         /// Whether series are trimmed.
         enabled: bool = true;
@@ -284,10 +283,15 @@ table! {
         /// Whether the metrics of batch processing are left to Skyline's
         /// analyzer_batch, Skyline's ROOMBA_DO_NOT_PROCESS_BATCH_METRICS.
         skip_batch: bool = false;
+        /// Skyline's MINI_NAMESPACE, whose series are trimmed too; "" = there are none.
+        mini_namespace: Option<String> = None, 1..=256, "bytes";
+        /// Skyline's MINI_DURATION: how long series in that namespace are kept.
+        mini_duration_s: u32 = 3600, 60..=315_360_000, "seconds";
+        /// How long a series that cannot be read is kept aside.
+        quarantine_s: u32 = 604_800, 60..=315_360_000, "seconds";
     }
 
-    /// Skyline's batch processing, whose metrics Roomba may leave alone. Not yet in
-    /// force.
+    /// Skyline's batch processing, whose metrics Roomba may leave alone.
     [batch = "batch"] BatchSettings {
         /// Skyline's BATCH_PROCESSING.
         enabled: bool = false;

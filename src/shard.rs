@@ -28,7 +28,7 @@ use crate::budget::Budget;
 use crate::connection::{self, BUDGET_RETRY, Buffers, LOG_PERIOD, Slot};
 use crate::datagrams::{self, Delivery};
 use crate::logging::Throttle;
-use crate::pipeline::{Arrival, Pipeline};
+use crate::pipeline::{Arrival, Inquiry, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
 use crate::point::{Number, Point};
 use crate::redis::{self, LinkBoard};
@@ -62,6 +62,8 @@ pub enum Message {
     /// Send a page of what is known of the metrics: from this one on, at most so
     /// many.
     Census(MetricId, usize, Reply<CensusPage>),
+    /// Say of these metrics how their series are.
+    Inquire(Arc<Vec<Box<[u8]>>>, Reply<Inquiry>),
     /// Accept connections from this socket.
     Listen(Listen, Socket),
     /// Accept nothing more there; answer when what was queued has been handed over.
@@ -318,6 +320,11 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
             Message::Census(from, entries_max, reply) => {
                 let page = shard.pipeline.borrow_mut().census(from, entries_max);
                 let _ = reply.try_send(page);
+            }
+            Message::Inquire(names, reply) => {
+                let names = names.iter().map(|name| &**name);
+                let inquiry = shard.pipeline.borrow_mut().inquire(names);
+                let _ = reply.try_send(inquiry);
             }
             Message::Listen(listen, socket) => {
                 shard.acceptors.borrow_mut().insert(listen, false);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 
+use crate::roomba::RoombaStatus;
 use crate::stats::{Counts, DropReason, Source, SourceCounts, Tally};
 
 /// Everything that `/api/status` shows.
@@ -35,6 +36,8 @@ pub struct Status {
     pub metrics_not_kept: u64,
     /// Memory that connections and unsettled batches hold.
     pub buffer_bytes: usize,
+    /// Trimming.
+    pub roomba: RoombaStatus,
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.

@@ -9,3 +9,4 @@ pub mod msgpack;
 mod number;
 pub mod pickle;
 pub mod resp;
+pub mod series;

@@ -99,12 +99,11 @@ impl Pipeline {
         batch.settle_item(number);
         self.counts.redis.appends += 1;
         let item = batch.item(number);
-        if length == i64::from(item.bytes)
-            && let Some(metric) = item.metric()
-        {
-            // The key is new, so the metric may have been removed as a member.
+        if let Some(metric) = item.metric() {
             let entry = self.metrics.entry(metric);
-            if entry.confirmed_s != 0 {
+            entry.note_length(item.bytes, length, batch.seq);
+            // The key is new, so the metric may have been removed as a member.
+            if length == i64::from(item.bytes) && entry.confirmed_s != 0 {
                 entry.confirmed_s = 0;
                 self.unknown.push(metric);
             }
@@ -200,7 +199,7 @@ impl Pipeline {
         self.counts.redis.resent += metrics.len() as u64;
         for metric in metrics.into_iter().flatten() {
             let entry = self.metrics.entry(metric);
-            entry.mark_doubtful();
+            entry.expect_doubt();
             if is_first && entry.begin_sadd() {
                 batch.assert_member(metric);
             }

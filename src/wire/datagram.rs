@@ -94,7 +94,7 @@ fn fault(datagram: &[u8]) -> BadDatagram {
 
 /// What follows the header of an array of two.
 #[inline]
-fn pair(rest: &[u8]) -> Option<&[u8]> {
+pub(super) fn pair(rest: &[u8]) -> Option<&[u8]> {
     match rest {
         [0x92, after @ ..] | [0xdc, 0, 2, after @ ..] | [0xdd, 0, 0, 0, 2, after @ ..] => {
             Some(after)
@@ -142,7 +142,7 @@ fn fixed<const N: usize>(body: &[u8]) -> Option<([u8; N], &[u8])> {
 
 /// A value that should be a number, and what follows; `None` if there is no whole value.
 #[inline]
-fn number(rest: &[u8]) -> Option<(Result<Number, Invalid>, &[u8])> {
+pub(super) fn number(rest: &[u8]) -> Option<(Result<Number, Invalid>, &[u8])> {
     use Number::{Bool, Float, Int};
     let (tag, body) = rest.split_first()?;
     let (number, after) = match tag {
@@ -171,7 +171,7 @@ fn number(rest: &[u8]) -> Option<(Result<Number, Invalid>, &[u8])> {
 
 /// Passes over one value of any kind. Containers add what they hold to the values still
 /// to be passed over, so that depth costs nothing.
-fn skip(mut rest: &[u8]) -> Result<&[u8], BadDatagram> {
+pub(super) fn skip(mut rest: &[u8]) -> Result<&[u8], BadDatagram> {
     let mut values = 1_usize;
     while values > 0 {
         let (tag, body) = rest.split_first().ok_or(BadDatagram::Truncated)?;

@@ -1,0 +1,17 @@
+-- Puts other bytes in the place of those that were read, if they still stand there;
+-- what was appended since stays behind them. Answers the new length, or -1.
+-- KEYS: series. ARGV: where, the bytes that were read, the bytes for their place.
+local at, read, new = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+if redis.call('GETRANGE', KEYS[1], at, at + #read - 1) ~= read then
+    return -1
+end
+if #read == #new then
+    return redis.call('SETRANGE', KEYS[1], at, new)
+end
+local front = ''
+if at > 0 then
+    front = redis.call('GETRANGE', KEYS[1], 0, at - 1)
+end
+local whole = front .. new .. redis.call('GETRANGE', KEYS[1], at + #read, -1)
+redis.call('SET', KEYS[1], whole, 'KEEPTTL')
+return #whole
