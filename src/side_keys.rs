@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use redis::{Pipeline, RedisError, RedisResult};
 use serde::Serialize;
 
-use crate::admit::{CensusPage, CensusRow, MetricId};
+use crate::admit::{CensusPage, CensusRow};
 use crate::background::{Background, Link, Stop};
 use crate::logging::{self, Throttle};
 use crate::rules::{Rules, SkipEdits};
@@ -61,8 +61,8 @@ const QUIET_PASSES: u32 = 3;
 /// Full passes after which the set of received names is rid of those that an
 /// earlier process has left.
 const TIDY_PASSES: u32 = 2;
-/// How often a shard that is behind is looked at again.
-const BEHIND_POLL: Duration = Duration::from_millis(50);
+/// How often it is looked whether points that were waiting for Redis have arrived.
+const BEHIND_POLL: Duration = Duration::from_millis(20);
 
 static REDIS_FAILED: Throttle = Throttle::new(Duration::from_secs(60));
 static SHARD_LATE: Throttle = Throttle::new(Duration::from_secs(60));
@@ -192,7 +192,7 @@ struct Pace {
     /// When the next page is due.
     next: Instant,
     slot: Duration,
-    /// When waiting for a shard that is behind has no more sense.
+    /// When the pass is to be over.
     end: Instant,
 }
 
@@ -265,16 +265,15 @@ impl Keeper {
             return Ok(());
         }
         let pages = counts.metrics_known as usize / PAGE_ROWS + self.handle.shards();
-        let end = period * 9 / 10;
         let mut pace = Pace {
             next: begin,
-            slot: end / pages.max(1) as u32,
-            end: begin + end,
+            slot: period * 9 / 10 / pages.max(1) as u32,
+            end: begin + period,
         };
         for shard in 0..self.handle.shards() {
             self.take_census(shard, &rules, writes, &mut pace, stop)?;
         }
-        self.flush(&rules)?;
+        self.flush_behind_data(&rules, &pace, stop)?;
         if writes {
             self.tidy(&rules, stop)?;
         }
@@ -288,7 +287,7 @@ impl Keeper {
 
     /// Whether nothing has come for some passes. Also notes how far the points are.
     fn look_at(&mut self, counts: &Counts) -> bool {
-        let received = counts.sources.iter().map(|source| source.received).sum();
+        let (received, _) = progress(counts);
         if received != self.points.0 {
             self.quiet_passes = 0;
             self.points.0 = received;
@@ -302,12 +301,8 @@ impl Keeper {
     /// Redis, so it waits while some are under way and none arrive.
     fn beat(&mut self, counts: &Counts) -> RedisResult<()> {
         let now_s = now_s();
-        let sources = || counts.sources.iter();
-        let under_way: u64 = sources().map(|source| source.in_flight).sum();
-        let done: u64 = sources()
-            .map(|source| source.stored + source.dropped_sum())
-            .sum();
-        let is_settling = under_way == 0 || done != self.points.1;
+        let (received, done) = progress(counts);
+        let is_settling = received == done || done != self.points.1;
         let mut commands = redis::pipe();
         if is_settling {
             commands
@@ -377,29 +372,34 @@ impl Keeper {
             }
             let page = self.handle.census(shard, at, PAGE_ROWS);
             let page = page.ok_or(Cut::Late(shard))?;
-            let is_ahead = page.is_behind && writes && !self.wait_for_data(shard, pace, stop)?;
-            self.look_through(&page, rules, writes && !is_ahead);
+            self.look_through(&page, rules, writes);
+            if page.is_behind && !self.pending.is_empty() {
+                self.pending.behind = Some(progress(&self.handle.counts()).0);
+            }
             if self.pending.is_full() {
-                self.flush(rules)?;
+                self.flush_behind_data(rules, pace, stop)?;
             }
             from = page.next;
         }
         Ok(())
     }
 
-    /// Waits until the shard's points do not wait for Redis any more, at most until
-    /// the end of the pass: whether that came true.
-    fn wait_for_data(&self, shard: usize, pace: &Pace, stop: &Stop) -> Result<bool, Cut> {
-        while Instant::now() < pace.end {
-            if stop.wait(BEHIND_POLL) {
-                return Err(Cut::Told);
-            }
-            let page = self.handle.census(shard, MetricId::MAX, 0);
-            if !page.ok_or(Cut::Late(shard))?.is_behind {
-                return Ok(true);
+    /// Writes what was collected when the points that were waiting for Redis then
+    /// are done with. If that does not come about in this pass, the next one will
+    /// collect it again.
+    fn flush_behind_data(&mut self, rules: &Rules, pace: &Pace, stop: &Stop) -> Result<(), Cut> {
+        if let Some(received) = self.pending.behind {
+            while progress(&self.handle.counts()).1 < received {
+                if Instant::now() >= pace.end {
+                    self.pending = Pending::default();
+                    return Ok(());
+                }
+                if stop.wait(BEHIND_POLL) {
+                    return Err(Cut::Told);
+                }
             }
         }
-        Ok(false)
+        Ok(self.flush(rules)?)
     }
 
     /// Enters a page in the ledger, and collects what is to be written of it.
@@ -633,6 +633,14 @@ impl Keeper {
     }
 }
 
+/// How many points were received, and how many of them are done with.
+fn progress(counts: &Counts) -> (u64, u64) {
+    let sources = || counts.sources.iter();
+    let received = sources().map(|source| source.received).sum();
+    let done = sources().map(|source| source.stored + source.dropped_sum());
+    (received, done.sum())
+}
+
 fn is_ours(class: Class) -> bool {
     class != Class::NotMine
 }
@@ -646,9 +654,16 @@ struct Pending {
     /// Names that are not ours and that are, and whether each may stand in the
     /// other set.
     shard: [Vec<(KeptName, bool)>; 2],
+    /// If some of their points were waiting for Redis, how many points had been
+    /// received by then. Points are done with in about the order of their coming.
+    behind: Option<u64>,
 }
 
 impl Pending {
+    fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.delist.is_empty() && self.treat.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         let longest = self.list.len().max(self.delist.len());
         longest.max(self.treat.len()) >= MEMBERS_MAX
