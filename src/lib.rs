@@ -61,6 +61,7 @@ pub mod private_redis;
 pub mod redis;
 pub mod roomba;
 pub mod rules;
+pub mod self_metrics;
 pub mod send;
 pub mod server;
 pub mod settings;
