@@ -20,5 +20,7 @@ mod keys;
 mod lifecycle;
 mod redis_faults;
 mod relay;
+mod self_metrics;
+mod side_keys;
 mod tools;
 mod wire;
