@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use redis::{Pipeline, RedisError, RedisResult};
 use serde::Serialize;
 
-use crate::admit::{CensusPage, CensusRow};
+use crate::admit::{CensusPage, CensusRow, MetricId};
 use crate::background::{Background, Link, Stop};
 use crate::logging::{self, Throttle};
 use crate::rules::{Rules, SkipEdits};
@@ -53,6 +53,8 @@ const DROPPED: &str = "horizon.shard.metrics_dropped";
 const ERRORS: &str = "horizon.log.errors.per_minute";
 const ERRORS_S: u32 = 119;
 
+/// Names that are collected at most while their points wait for Redis.
+const BEHIND_NAMES_MAX: usize = 50_000;
 /// Metrics that are asked for at a time. The shard answers between two turns.
 const PAGE_ROWS: usize = 500;
 /// After so many passes in which nothing came at all the metrics are not looked
@@ -72,7 +74,8 @@ static SHARD_LATE: Throttle = Throttle::new(Duration::from_secs(60));
 pub struct SideKeysStatus {
     /// Passes that came to their end.
     pub passes: u64,
-    /// Passes that were cut short, since Redis or a shard did not answer.
+    /// Passes that were cut short, since Redis or a shard did not answer, or points
+    /// waited for Redis all the time.
     pub passes_cut_short: u64,
     /// How long the last pass took; it is spread over its time on purpose.
     pub last_pass_ms: u64,
@@ -150,6 +153,7 @@ pub(crate) fn now_s() -> u64 {
 /// Why a pass did not come to its end.
 enum Cut {
     Told,
+    Behind,
     Late(usize),
     Redis(RedisError),
 }
@@ -167,6 +171,8 @@ struct Keeper {
     link: Link,
     ledger: Ledger,
     hashes: SkipHashes,
+    /// The shard and metric that the pass has come to.
+    place: (usize, MetricId),
     pending: Pending,
     /// What the names were written under; `None` while none are written.
     under: Option<Under>,
@@ -205,6 +211,7 @@ impl Keeper {
             status: SideKeysStatus::default(),
             ledger: Ledger::new(),
             hashes: SkipHashes::default(),
+            place: (0, 0),
             pending: Pending::default(),
             under: None,
             errors_told: 0,
@@ -260,7 +267,7 @@ impl Keeper {
             }
             self.hand_over_edits();
         }
-        if is_quiet {
+        if is_quiet && self.place == (0, 0) {
             self.status.metrics_received = 0;
             return Ok(());
         }
@@ -270,13 +277,11 @@ impl Keeper {
             slot: period * 9 / 10 / pages.max(1) as u32,
             end: begin + period,
         };
-        for shard in 0..self.handle.shards() {
-            self.take_census(shard, &rules, writes, &mut pace, stop)?;
-        }
-        self.flush_behind_data(&rules, &pace, stop)?;
+        self.take_census(&rules, writes, &mut pace, stop)?;
         if writes {
             self.tidy(&rules, stop)?;
         }
+        self.place = (0, 0);
         let received = self.ledger.end_pass();
         self.status.metrics_received = received;
         if writes {
@@ -339,6 +344,7 @@ impl Keeper {
         };
         if self.under.as_ref() != Some(&now) {
             self.ledger.forget_written();
+            self.begin_anew();
             self.under = Some(now);
         }
     }
@@ -349,6 +355,7 @@ impl Keeper {
             return;
         }
         self.ledger.forget_written();
+        self.begin_anew();
         self.full_passes = 0;
         if self.hashes.edits() > 0 {
             self.handle.edit_skips(SkipEdits::default());
@@ -356,50 +363,61 @@ impl Keeper {
         self.hashes = SkipHashes::default();
     }
 
+    /// Goes through all metrics of all shards, from where the last pass came to.
     fn take_census(
         &mut self,
-        shard: usize,
         rules: &Rules,
         writes: bool,
         pace: &mut Pace,
         stop: &Stop,
     ) -> Result<(), Cut> {
-        let mut from = Some(0);
-        while let Some(at) = from {
+        while self.place.0 < self.handle.shards() {
             pace.next += pace.slot;
             if stop.wait_until(pace.next) {
                 return Err(Cut::Told);
             }
-            let page = self.handle.census(shard, at, PAGE_ROWS);
+            let (shard, from) = self.place;
+            let page = self.handle.census(shard, from, PAGE_ROWS);
             let page = page.ok_or(Cut::Late(shard))?;
+            self.place = page.next.map_or((shard + 1, 0), |next| (shard, next));
             self.look_through(&page, rules, writes);
             if page.is_behind && !self.pending.is_empty() {
                 self.pending.behind = Some(progress(&self.handle.counts()).0);
             }
-            if self.pending.is_full() {
-                self.flush_behind_data(rules, pace, stop)?;
+            let names = self.pending.len();
+            if names >= BEHIND_NAMES_MAX || (names >= MEMBERS_MAX && !self.is_behind()) {
+                self.flush(rules, pace, stop)?;
             }
-            from = page.next;
         }
-        Ok(())
+        self.flush(rules, pace, stop)
     }
 
-    /// Writes what was collected when the points that were waiting for Redis then
-    /// are done with. If that does not come about in this pass, the next one will
-    /// collect it again.
-    fn flush_behind_data(&mut self, rules: &Rules, pace: &Pace, stop: &Stop) -> Result<(), Cut> {
-        if let Some(received) = self.pending.behind {
-            while progress(&self.handle.counts()).1 < received {
-                if Instant::now() >= pace.end {
-                    self.pending = Pending::default();
-                    return Ok(());
-                }
-                if stop.wait(BEHIND_POLL) {
-                    return Err(Cut::Told);
-                }
+    /// Whether points of what was collected still wait for Redis.
+    fn is_behind(&self) -> bool {
+        let behind = self.pending.behind;
+        behind.is_some_and(|received| progress(&self.handle.counts()).1 < received)
+    }
+
+    /// Writes what was collected, when its points are done with. If that does not
+    /// come about in this pass, the next one tries again.
+    fn flush(&mut self, rules: &Rules, pace: &Pace, stop: &Stop) -> Result<(), Cut> {
+        while self.is_behind() {
+            if Instant::now() >= pace.end {
+                return Err(Cut::Behind);
+            }
+            if stop.wait(BEHIND_POLL) {
+                return Err(Cut::Told);
             }
         }
-        Ok(self.flush(rules)?)
+        self.pending.behind = None;
+        while !self.pending.is_empty() {
+            let part = self.pending.split();
+            self.write(part, rules)?;
+            if !self.pending.is_empty() && stop.wait(PAGE_REST) {
+                return Err(Cut::Told);
+            }
+        }
+        Ok(())
     }
 
     /// Enters a page in the ledger, and collects what is to be written of it.
@@ -454,9 +472,9 @@ impl Keeper {
         treat.push((name, class));
     }
 
-    /// Writes what was collected, and enters it in the ledger when Redis has taken it.
-    fn flush(&mut self, rules: &Rules) -> RedisResult<()> {
-        let mut pending = std::mem::take(&mut self.pending);
+    /// Writes a part of what was collected, and enters it in the ledger when Redis
+    /// has taken it.
+    fn write(&mut self, mut pending: Pending, rules: &Rules) -> RedisResult<()> {
         // It may have come to another shard since.
         let is_gone = |name: &KeptName| {
             let known = self.ledger.known(name.hash);
@@ -604,9 +622,8 @@ impl Keeper {
 
     fn tell(&mut self, cut: &Cut) {
         self.status.passes_cut_short += 1;
-        self.pending = Pending::default();
         match cut {
-            Cut::Told => {}
+            Cut::Told | Cut::Behind => return,
             Cut::Late(shard) => {
                 if let Some(suppressed) = SHARD_LATE.admit() {
                     tracing::warn!(suppressed, "side keys: shard {shard} does not answer");
@@ -622,6 +639,13 @@ impl Keeper {
                 }
             }
         }
+        self.begin_anew();
+    }
+
+    /// Has the next pass begin at the first metric, with nothing collected.
+    fn begin_anew(&mut self) {
+        self.pending = Pending::default();
+        self.place = (0, 0);
     }
 
     fn publish(&mut self, begin: Instant) {
@@ -661,12 +685,27 @@ struct Pending {
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.delist.is_empty() && self.treat.is_empty()
+        self.len() == 0
     }
 
-    fn is_full(&self) -> bool {
+    fn len(&self) -> usize {
         let longest = self.list.len().max(self.delist.len());
-        longest.max(self.treat.len()) >= MEMBERS_MAX
+        longest.max(self.treat.len())
+    }
+
+    /// Takes as much as is worth a command of each kind.
+    fn split(&mut self) -> Self {
+        fn some<T>(all: &mut Vec<T>) -> Vec<T> {
+            all.split_off(all.len().saturating_sub(MEMBERS_MAX))
+        }
+        let [others, ours] = &mut self.shard;
+        Self {
+            list: some(&mut self.list),
+            delist: some(&mut self.delist),
+            treat: some(&mut self.treat),
+            shard: [some(others), some(ours)],
+            behind: None,
+        }
     }
 }
 
