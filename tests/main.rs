@@ -27,6 +27,8 @@ mod listeners;
 mod redis_faults;
 mod relay;
 mod reload;
+mod self_metrics;
+mod side_keys;
 mod skip;
 mod tools;
 mod wire;
