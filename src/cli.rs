@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, roomba, send};
+use crate::{generate, get, host, import, owner, roomba, send};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -77,6 +77,17 @@ pub enum Command {
         /// Draw the points instead of listing them
         #[arg(long)]
         plot: bool,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print for each metric the node of the cluster that owns it: "METRIC NODE"
+    ///
+    /// Without METRIC, names are read from standard input, one on a line. Ends with 1 if
+    /// there was a name that no node would store.
+    Owner {
+        /// The metric's name, without redis.namespace
+        metric: Vec<OsString>,
         #[allow(missing_docs)]
         #[command(flatten)]
         options: Options,
@@ -153,7 +164,10 @@ pub fn run(
             roomba::trim_once(settings, trim.dry_run)
         }),
         Command::Config { default, options } => config(default, &options),
-        Command::Import { file } => crate::import::run(&file),
+        Command::Owner { metric, options } => {
+            with_settings(&options, |settings| owner::run(settings, metric))
+        }
+        Command::Import { file } => import::run(&file),
         Command::Send(options) => send::run(&options),
         Command::Get {
             metric,
@@ -330,6 +344,7 @@ mod tests {
             &["serve", "--config", "/nowhere/x"],
             &["check", "--set", "shards=x"],
             &["config", "--set", "shards=x"],
+            &["owner", "a.b", "--set", "shards=x"],
         ] {
             assert_eq!(exit(args), ExitCode::from(EXIT_USAGE), "{args:?}");
         }

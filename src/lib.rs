@@ -41,6 +41,7 @@
 
 pub mod admin;
 pub mod admit;
+mod background;
 pub mod batch;
 pub mod budget;
 pub mod carbon;
@@ -54,6 +55,7 @@ pub mod import;
 pub mod listeners;
 pub mod logging;
 pub mod notify;
+pub mod owner;
 pub mod pipeline;
 pub mod plane;
 pub mod point;
@@ -61,10 +63,12 @@ pub mod private_redis;
 pub mod redis;
 pub mod roomba;
 pub mod rules;
+pub mod self_metrics;
 pub mod send;
 pub mod server;
 pub mod settings;
 pub mod shard;
+pub mod side_keys;
 pub mod stats;
 pub mod status;
 pub mod stretch;

@@ -45,7 +45,7 @@ pub struct Listeners {
     open: Vec<Open>,
     /// Receivers that were told to stop and still hand over what they have.
     ending: Vec<Receiver>,
-    /// What the kernel had dropped of listeners that were closed since.
+    /// What the kernel had dropped of receivers that have ended since.
     drops_before: [u64; Source::ALL.len()],
 }
 
@@ -71,17 +71,15 @@ impl Listeners {
     /// The first that cannot be bound; then none is.
     pub fn bind(&mut self, settings: &Settings, shards: usize) -> Result<Vec<Bound>, ListenError> {
         self.reap();
-        let mut known: Vec<Listen> = self.open.iter().map(|open| open.wanted).collect();
+        let (stays, missing) = compare(&self.open, settings);
+        let leaving = self.open.iter().zip(stays).filter(|(_, stays)| !stays);
+        let leaving: Vec<Listen> = leaving.map(|(open, _)| open.bound).collect();
         let mut bound = Vec::new();
-        for wanted in settings.listeners() {
-            if let Some(at) = known.iter().position(|open| *open == wanted) {
-                known.swap_remove(at);
-                continue;
-            }
+        for wanted in missing {
             let made = if wanted.source.is_udp() {
                 bind_udp(wanted, settings.horizon.udp_buffer_bytes)
             } else {
-                bind_tcp(wanted, shards)
+                bind_tcp(wanted, shards, &leaving)
             };
             bound.push(made.map_err(|error| ListenError {
                 key: wanted.source.key(),
@@ -132,14 +130,10 @@ impl Listeners {
     /// Closes every listener that `settings` do not have, after what is queued there
     /// has been handed over. Connections that were accepted there go on.
     pub fn close_others(&mut self, settings: &Settings, shards: &[Sender<Message>]) {
-        let mut wanted = settings.listeners();
-        let (keep, close) = std::mem::take(&mut self.open)
-            .into_iter()
-            .partition::<Vec<Open>, _>(|open| {
-                let at = wanted.iter().position(|listen| *listen == open.wanted);
-                at.map(|at| wanted.swap_remove(at)).is_some()
-            });
-        self.open = keep;
+        let (stays, _) = compare(&self.open, settings);
+        let mut stays = stays.into_iter();
+        let leaves = |_: &mut Open| stays.next() == Some(false);
+        let close: Vec<Open> = self.open.extract_if(.., leaves).collect();
         for open in close {
             match open.receiver {
                 Some(receiver) => self.end(receiver),
@@ -165,8 +159,8 @@ impl Listeners {
 
     /// Waits for the receivers' threads, which end at the latest with the shards.
     pub fn join_receivers(&mut self) {
-        for receiver in self.ending.drain(..) {
-            receiver.join();
+        for receiver in std::mem::take(&mut self.ending) {
+            self.join(receiver);
         }
     }
 
@@ -180,6 +174,7 @@ impl Listeners {
     pub fn kernel_drops(&self, source: Source) -> u64 {
         let receivers = self.open.iter().filter_map(|open| open.receiver.as_ref());
         let now = receivers
+            .chain(&self.ending)
             .filter(|receiver| receiver.source() == source)
             .map(Receiver::kernel_drops)
             .sum::<u64>();
@@ -187,14 +182,20 @@ impl Listeners {
     }
 
     fn end(&mut self, receiver: Receiver) {
-        self.drops_before[receiver.source() as usize] += receiver.kernel_drops();
         receiver.stop();
         self.ending.push(receiver);
     }
 
     fn reap(&mut self) {
         let ended = self.ending.extract_if(.., |receiver| receiver.has_ended());
-        ended.for_each(Receiver::join);
+        for receiver in ended.collect::<Vec<_>>() {
+            self.join(receiver);
+        }
+    }
+
+    fn join(&mut self, receiver: Receiver) {
+        let source = receiver.source() as usize;
+        self.drops_before[source] += receiver.join();
     }
 }
 
@@ -213,10 +214,35 @@ fn close_tcp(listen: Listen, shards: &[Sender<Message>]) {
     }
 }
 
+/// Whether each open listener stays under `settings`, and what is to be opened
+/// besides. One that had the choice of its port stays also when that very port is
+/// now asked for.
+fn compare(open: &[Open], settings: &Settings) -> (Vec<bool>, Vec<Listen>) {
+    let mut stays = vec![false; open.len()];
+    let mut missing = Vec::new();
+    for wanted in settings.listeners() {
+        let is_it = |open: &Open| open.wanted == wanted || open.bound == wanted;
+        let mut open = open.iter().zip(&stays);
+        match open.position(|(open, stays)| !stays && is_it(open)) {
+            Some(at) => stays[at] = true,
+            None => missing.push(wanted),
+        }
+    }
+    (stays, missing)
+}
+
 /// Binds an address once for each shard. It is first probed without sharing, so
-/// that two servers do not share a port unseen.
-fn bind_tcp(wanted: Listen, shards: usize) -> io::Result<Bound> {
-    let address = host::probe_port(wanted.address, Transport::Tcp)?;
+/// that two servers do not share a port unseen; a port is shared for a moment only
+/// with listeners of our own that are about to be closed.
+fn bind_tcp(wanted: Listen, shards: usize, leaving: &[Listen]) -> io::Result<Bound> {
+    let port = wanted.address.port();
+    let is_ours = |open: &Listen| !open.source.is_udp() && open.address.port() == port;
+    let address = match host::probe_port(wanted.address, Transport::Tcp) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && leaving.iter().any(is_ours) => {
+            wanted.address
+        }
+        probed => probed?,
+    };
     let sockets: io::Result<Vec<Socket>> =
         (0..shards).map(|_| plane::bind_listener(address)).collect();
     Ok(Bound {

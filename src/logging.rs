@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tracing::Level;
 use tracing::field::Field;
+use tracing::{Level, Metadata};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -46,6 +46,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// How many lines of the level `error` were logged since the start.
+pub fn errors() -> u64 {
+    ERRORS.load(Ordering::Relaxed)
 }
 
 /// A brake for one kind of log line: at most one each period, and that one says how
@@ -107,6 +112,8 @@ impl Throttle {
     }
 }
 
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Clone, Copy)]
 enum Style {
     Text { ansi: bool },
@@ -140,13 +147,17 @@ where
                 builder
                     .with_ansi(ansi)
                     .fmt_fields(fields)
-                    .with_writer(make)
+                    .with_writer(CountErrors(make))
                     .finish(),
             )
         }
         Style::Json => {
             let builder = builder.json().flatten_event(true).with_ansi(false);
-            Box::new(builder.with_writer(JsonEscape { make }).finish())
+            Box::new(
+                builder
+                    .with_writer(CountErrors(JsonEscape { make }))
+                    .finish(),
+            )
         }
     }
 }
@@ -160,6 +171,25 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
         ("message", _) => write!(writer, "{text}"),
         (name, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m={text}"),
         (name, false) => write!(writer, "{name}={text}"),
+    }
+}
+
+/// Makes the writers of another, and counts those for errors. The formatter asks for
+/// one writer for each event.
+struct CountErrors<M>(M);
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for CountErrors<M> {
+    type Writer = M::Writer;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self.0.make_writer()
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Self::Writer {
+        if *about.level() == Level::ERROR {
+            ERRORS.fetch_add(1, Ordering::Relaxed);
+        }
+        self.0.make_writer_for(about)
     }
 }
 
@@ -296,6 +326,19 @@ mod tests {
         };
         let text = logged(LogLevel::Warn, Style::Text { ansi: false }, log);
         assert!(text.contains("loud") && !text.contains("quiet"), "{text}");
+    }
+
+    // Other tests of this process may log errors too, so there may be more.
+    #[test]
+    fn errors_are_counted_in_both_formats() {
+        for style in [Style::Text { ansi: false }, Style::Json] {
+            let before = errors();
+            logged(LogLevel::Error, style, || {
+                tracing::error!("one");
+                tracing::error!("two");
+            });
+            assert!(errors() >= before + 2);
+        }
     }
 
     // `2>&1 | head` closes standard error under a running server.

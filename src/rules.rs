@@ -68,23 +68,33 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// Why they are not, by the first that holds: the name is too long, empty, not
-    /// UTF-8, or has characters that would let it pose as something else where it
-    /// is shown (C0 and C1 controls, line and paragraph separators, bidirectional
-    /// controls); another node owns it; it is skipped. One member of the set of
-    /// metrics that is not UTF-8 would stop every reader that decodes it.
+    /// Why they are not, by the first that holds: the name is no good, see
+    /// [`Rules::check_name`]; another node owns it; it is skipped.
     pub fn judge(&self, name: &[u8]) -> Result<(), DropReason> {
-        if name.len() > self.name_bytes_max {
-            return Err(DropReason::NameTooLong);
-        }
-        if !is_printable(name) {
-            return Err(DropReason::NameInvalid);
-        }
+        self.check_name(name)?;
         if !self.owners.are_we(name) {
             return Err(DropReason::NotMine);
         }
         if self.is_skipped(name) {
             return Err(DropReason::Skipped);
+        }
+        Ok(())
+    }
+
+    /// Whether a metric may have this name, on whatever node.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, or it is empty, not UTF-8, or has characters that would let it
+    /// pose as something else where it is shown (C0 and C1 controls, line and
+    /// paragraph separators, bidirectional controls). One member of the set of metrics
+    /// that is not UTF-8 would stop every reader that decodes it.
+    pub fn check_name(&self, name: &[u8]) -> Result<(), DropReason> {
+        if name.len() > self.name_bytes_max {
+            return Err(DropReason::NameTooLong);
+        }
+        if !is_printable(name) {
+            return Err(DropReason::NameInvalid);
         }
         Ok(())
     }

@@ -23,8 +23,10 @@ use crate::private_redis::PrivateRedis;
 use crate::redis::{LinkBoard, LinkState};
 use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
+use crate::self_metrics::SelfMetrics;
 use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint};
+use crate::side_keys::SideKeys;
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
 
@@ -173,6 +175,8 @@ pub struct Server {
     shards: Vec<JoinHandle<Counts>>,
     roomba: Option<Roomba>,
     admin: Option<admin::Admin>,
+    side_keys: Option<SideKeys>,
+    self_metrics: Option<SelfMetrics>,
     private_redis: Option<PrivateRedis>,
     _lock: StateLock,
 }
@@ -261,11 +265,22 @@ impl Server {
             }
             None => None,
         };
+        let side_keys = SideKeys::start(handle.clone()).map_err(|error| StartError::Thread {
+            what: "the thread of the side keys".to_owned(),
+            error,
+        })?;
+        let self_metrics =
+            SelfMetrics::start(handle.clone(), &side_keys).map_err(|error| StartError::Thread {
+                what: "the thread of the self metrics".to_owned(),
+                error,
+            })?;
         Ok(Self {
             handle,
             shards,
             roomba: Some(roomba),
             admin,
+            side_keys: Some(side_keys),
+            self_metrics: Some(self_metrics),
             private_redis,
             _lock: lock,
         })
@@ -340,6 +355,13 @@ impl Server {
         if let Some(roomba) = &self.roomba {
             roomba.stop();
         }
+        // They end while the shards do: one may be waiting for Redis.
+        if let Some(self_metrics) = &mut self.self_metrics {
+            self_metrics.begin_stop();
+        }
+        if let Some(side_keys) = &mut self.side_keys {
+            side_keys.begin_stop();
+        }
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
@@ -364,6 +386,12 @@ impl Server {
         }
         drop(self.roomba.take());
         drop(self.admin.take());
+        if let Some(self_metrics) = self.self_metrics.take() {
+            self_metrics.stop();
+        }
+        if let Some(side_keys) = self.side_keys.take() {
+            side_keys.stop();
+        }
         if let Some(redis) = self.private_redis.take() {
             redis.stop(PRIVATE_REDIS_TIMEOUT);
         }

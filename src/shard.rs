@@ -411,10 +411,10 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
                 while let Some(accepted) = listener.accept_queued() {
                     shard.hand_over(source, accepted);
                 }
-                // The kernel may have accepted one more for us already.
-                plane::let_others_run().await;
-                let last = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-                if let Poll::Ready(Ok(accepted)) = last {
+                // A wait that is merely given up may still take a connection, which
+                // nobody would serve or close.
+                listener.shut();
+                if let Ok(accepted) = next.await {
                     shard.hand_over(source, accepted);
                 }
                 return;

@@ -1,12 +1,16 @@
 //! The servers and clients that the tests are made of, and how to wait for them.
 
 pub mod carbon;
+pub mod carbon_c;
+pub mod datagram;
 pub mod http;
+pub mod listener;
 pub mod process;
 pub mod python;
 pub mod redis;
 pub mod sender;
 pub mod skyring;
+pub mod stream;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -39,7 +39,9 @@ pub fn write(
     calendar: &Calendar,
     redis: &mut redis::Connection,
 ) -> Result<()> {
-    let metrics: Vec<u64> = (0..plan.metrics()).filter(|m| points(*m) > 0).collect();
+    let metrics: Vec<u64> = (0..plan.metrics())
+        .filter(|m| plan.is_stored(*m) && points(*m) > 0)
+        .collect();
     for page in metrics.chunks(PAGE) {
         let mut pipe = redis::pipe();
         let mut members = redis::cmd("SADD");

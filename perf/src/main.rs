@@ -4,20 +4,24 @@
 //! ```text
 //! CPU A                                            CPU B
 //! frames -> sender ==TCP==> server ==unix==> [proxy] ==> Redis
+//! datagrams ========UDP===> server, or a bare loop
 //! ready-made APPENDs -> floor ======unix===> [proxy] ==> Redis
 //!                                            verify  <== Redis
 //! ```
 //!
-//! `plan` says by arithmetic which point is where; `tape`, `frames` and `floor`
-//! make the bytes; `sender` writes them; `proxy` and `latency` stamp answers;
+//! `plan` says by arithmetic which point is where; `tape`, `frames`, `lines` and
+//! `floor` make the bytes; `sender` writes them; `datagrams` does both for UDP, and
+//! receives; `proxy` and `latency` stamp answers;
 //! `verify` compares; `slice` puts these into one measurement, and the scenarios
 //! put slices into a report.
 
 mod alloc;
+mod datagrams;
 mod floor;
 mod frames;
 mod history;
 mod latency;
+mod lines;
 mod names;
 mod options;
 mod plan;

@@ -99,6 +99,14 @@ pub enum Scenario {
     Memory,
     /// Many shapes of load, each for a short time.
     Matrix,
+    /// Points stored a second with 100 skip patterns and 3 cluster shards, against without.
+    Rules,
+    /// Redis's CPU time with the keys beside the data, against without; a second is a minute.
+    SideKeys,
+    /// CPU time a datagram that is decoded and skipped, against a bare recvmmsg loop.
+    Datagrams,
+    /// The line protocol against pickle: decoding alone, and points stored a second.
+    Lines,
     /// Everything.
     All,
 }

@@ -36,6 +36,9 @@ pub struct Plan {
     pub stamp: Stamp,
     /// Seed of the names.
     pub seed: u64,
+    /// Of so many neighbouring metrics the first is stored and the others are
+    /// refused by the server; 1: all are stored.
+    pub stored_one_in: u64,
 }
 
 /// The seconds that rounds carry as their timestamps.
@@ -70,12 +73,23 @@ impl Plan {
             protocol: 2,
             stamp: Stamp::Float,
             seed: 1,
+            stored_one_in: 1,
         }
     }
 
     /// Metrics in all.
     pub fn metrics(&self) -> u64 {
         self.lanes * self.per_lane
+    }
+
+    /// Whether the points of a metric come to Redis.
+    pub fn is_stored(&self, metric: u64) -> bool {
+        metric.is_multiple_of(self.stored_one_in)
+    }
+
+    /// Metrics whose points come to Redis.
+    pub fn stored_metrics(&self) -> u64 {
+        self.metrics().div_ceil(self.stored_one_in)
     }
 
     /// Rounds on one tape: enough to fill one frame. Rounds are run in multiples of it.

@@ -2,11 +2,15 @@
 
 pub mod allocations;
 pub mod capacity;
+pub mod datagrams;
 pub mod latency;
+pub mod lines;
 pub mod matrix;
 pub mod memory;
+pub mod rules;
+pub mod side_keys;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
@@ -17,7 +21,7 @@ use crate::process::Cores;
 use crate::progress::Progress;
 use crate::proxy::Proxy;
 use crate::redis::Redis;
-use crate::report::Report;
+use crate::report::{Report, median};
 use crate::server::Server;
 use crate::slice::Stage;
 
@@ -42,8 +46,14 @@ impl Bench<'_> {
     }
 
     /// A fresh server that writes to the Redis at `path`.
-    pub fn server(&self, path: &std::path::Path) -> Result<Option<Server>> {
-        let start = |program| Server::start(program, self.cores.rest, path, &self.options.settings);
+    pub fn server(&self, path: &Path) -> Result<Option<Server>> {
+        self.server_with(path, &[])
+    }
+
+    /// The same with a scenario's own `settings`; those of the command line win.
+    pub fn server_with(&self, path: &Path, settings: &[String]) -> Result<Option<Server>> {
+        let settings = settings.iter().chain(&self.options.settings);
+        let start = |program| Server::start(program, self.cores.rest, path, settings);
         self.program.as_deref().map(start).transpose()
     }
 
@@ -74,11 +84,19 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Latency => report.add(latency::measure(bench)?),
         Scenario::Memory => report.add(memory::measure(bench)?),
         Scenario::Matrix => report.add(matrix::measure(bench)?),
+        Scenario::Rules => report.add(rules::measure(bench)?),
+        Scenario::SideKeys => report.add(side_keys::measure(bench)?),
+        Scenario::Datagrams => report.add(datagrams::measure(bench)?),
+        Scenario::Lines => report.add(lines::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
             report.add(allocations::measure(bench)?);
             report.add(latency::measure(bench)?);
             report.add(memory::measure(bench)?);
+            report.add(rules::measure(bench)?);
+            report.add(side_keys::measure(bench)?);
+            report.add(datagrams::measure(bench)?);
+            report.add(lines::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }
@@ -89,6 +107,23 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
 /// drift of the machine that goes one way.
 pub fn floor_first(pair: u64) -> bool {
     pair.is_multiple_of(2)
+}
+
+/// The order in which `sides` sides take their turns in round number `round`: A B C,
+/// then C B A.
+pub fn turns(round: u64, sides: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sides).collect();
+    if !floor_first(round) {
+        order.reverse();
+    }
+    order
+}
+
+/// `over / under` of neighbouring turns: the middle, the least and the most.
+pub fn ratios(over: &[f64], under: &[f64]) -> [f64; 3] {
+    let pairs = || over.iter().zip(under).map(|(over, under)| over / under);
+    let least = pairs().fold(f64::INFINITY, f64::min);
+    [median(pairs()), least, pairs().fold(0.0, f64::max)]
 }
 
 /// A plan in words.

@@ -11,6 +11,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{self, Cpu, Process};
 
+/// The listener for pickles.
+pub const PICKLE: &str = "pickle";
+/// The listener for the line protocol over TCP.
+pub const LINE_TCP: &str = "line_tcp";
+/// The listener for MessagePack datagrams.
+pub const MSGPACK: &str = "msgpack";
+
 /// Threads of the data plane are named so.
 pub const SHARD_THREADS: &str = "skyring-shard";
 
@@ -22,9 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server {
     process: Process,
     _state: tempfile::TempDir,
-    /// Where it takes pickles.
-    pub pickle: SocketAddr,
-    admin: Option<SocketAddr>,
+    /// What its ready line says.
+    bound: serde_json::Value,
 }
 
 /// The server's own account.
@@ -34,19 +40,29 @@ pub struct Counted {
     pub received: u64,
     /// Points whose APPEND Redis has answered.
     pub stored: u64,
+    /// Points refused by the skip list.
+    pub skipped: u64,
+    /// Datagrams that the kernel had no room for.
+    pub kernel_drops: u64,
 }
 
 impl Server {
     /// Starts `program` on `cpu`, writing to the Redis at `redis`, with `settings`
     /// (`section.key=value`) beyond those that a run needs, and waits for its
     /// ready line.
-    pub fn start(program: &Path, cpu: usize, redis: &Path, settings: &[String]) -> Result<Self> {
+    pub fn start<'s>(
+        program: &Path,
+        cpu: usize,
+        redis: &Path,
+        settings: impl Iterator<Item = &'s String>,
+    ) -> Result<Self> {
         let state = tempfile::Builder::new()
             .prefix("skyring-perf-state-")
             .tempdir()?;
         let mut arguments = vec!["serve".to_owned()];
-        for setting in self::settings(redis, state.path()).iter().chain(settings) {
-            arguments.extend(["--set".to_owned(), setting.clone()]);
+        let needed = self::settings(redis, state.path());
+        for setting in needed.into_iter().chain(settings.cloned()) {
+            arguments.extend(["--set".to_owned(), setting]);
         }
         let mut process = Process::start("the server", cpu, program, &arguments, true)?;
         let stdout = process.stdout().context("no standard output")?;
@@ -70,18 +86,18 @@ impl Server {
         let json = line
             .strip_prefix("ready ")
             .with_context(|| format!("not ready: {line}"))?;
-        let bound: serde_json::Value = serde_json::from_str(json)?;
-        let pickle = bound["pickle"][0]
-            .as_str()
-            .context("no pickle address")?
-            .parse()?;
-        let admin = bound["admin"].as_str().and_then(|a| a.parse().ok());
         Ok(Self {
             process,
             _state: state,
-            pickle,
-            admin,
+            bound: serde_json::from_str(json)?,
         })
+    }
+
+    /// Where it takes what comes to a listener, by the listener's name.
+    pub fn address(&self, listener: &str) -> Result<SocketAddr> {
+        let address = self.bound[listener][0].as_str();
+        let address = address.with_context(|| format!("the server has no {listener} address"))?;
+        Ok(address.parse()?)
     }
 
     /// CPU time so far: all threads, and those of the data plane.
@@ -96,7 +112,8 @@ impl Server {
 
     /// What the server says of itself, if it has an admin page.
     pub fn status(&self) -> Result<serde_json::Value> {
-        let admin = self.admin.context("the server has no admin address")?;
+        let admin = self.bound["admin"].as_str();
+        let admin: SocketAddr = admin.context("the server has no admin address")?.parse()?;
         let mut stream = TcpStream::connect(admin)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
@@ -112,19 +129,21 @@ impl Server {
         Ok(serde_json::from_str(body)?)
     }
 
-    /// Points that the pickle listener has received and stored so far, by the
-    /// server's own counters.
-    pub fn counted(&self) -> Result<Counted> {
+    /// What a listener has received so far, and what became of it, by the server's
+    /// own counters.
+    pub fn counted(&self, listener: &str) -> Result<Counted> {
         let status = self.status()?;
-        let pickle = &status["listeners"]["pickle"];
+        let counts = &status["listeners"][listener];
         let count = |key: &str| {
-            pickle[key]
+            counts[key]
                 .as_u64()
-                .with_context(|| format!("/api/status has no {key} of pickle"))
+                .with_context(|| format!("/api/status has no {key} of {listener}"))
         };
         Ok(Counted {
             received: count("received")?,
             stored: count("stored")?,
+            skipped: counts["dropped"]["skipped"].as_u64().unwrap_or(0),
+            kernel_drops: counts["kernel_drops"].as_u64().unwrap_or(0),
         })
     }
 
@@ -135,7 +154,8 @@ impl Server {
 }
 
 /// Settings that every run needs: any free port for pickles and the admin page,
-/// and no listener besides, as far as the server has others.
+/// no listener besides, and nothing that works on its own, as far as the server has
+/// others.
 pub fn settings(redis: &Path, state: &Path) -> Vec<String> {
     let mut settings = vec![
         format!("redis.url=unix:{}", redis.display()),
@@ -146,7 +166,14 @@ pub fn settings(redis: &Path, state: &Path) -> Vec<String> {
         "admin.listen=127.0.0.1:0".to_owned(),
         "log.level=warn".to_owned(),
     ];
-    let others = ["horizon.msgpack=[]", "flux.listen=[]"].map(str::to_owned);
+    // The keys beside the data are a scenario of their own, and trimmed series are
+    // not what was sent.
+    let others = [
+        "horizon.side_keys=false",
+        "roomba.enabled=false",
+        "flux.listen=[]",
+    ];
+    let others = others.map(str::to_owned);
     let known = |s: &String| skyring::Settings::load(None, std::slice::from_ref(s)).is_ok();
     settings.extend(others.into_iter().filter(known));
     settings

@@ -14,13 +14,15 @@ use crate::floor;
 use crate::frames;
 use crate::history;
 use crate::latency::Recorder;
+use crate::lines;
 use crate::plan::{Calendar, Plan, Schedule};
 use crate::process::Cpu;
 use crate::progress::Progress;
 use crate::proxy::Proxy;
 use crate::redis::Redis;
 use crate::sender::{Answers, Job, Lane, Pace, Pumped, UNBOUNDED, pump};
-use crate::server::{Counted, Server};
+use crate::server::{Counted, LINE_TCP, PICKLE, Server};
+use crate::tape::Tape;
 use crate::verify::{Expected, UNIQUE};
 
 /// How long Redis may show no growth before points count as lost.
@@ -46,10 +48,23 @@ pub struct Stage<'a> {
 pub enum Writer<'a> {
     /// Ready-made commands, over as many connections as the plan has lanes.
     Floor,
-    /// A server in its own process.
+    /// A server in its own process, in pickles.
     Server(&'a Server),
+    /// The same, in the line protocol.
+    Lines(&'a Server),
     /// A server in this process, listening here.
     InProcess(std::net::SocketAddr),
+}
+
+impl<'a> Writer<'a> {
+    /// The server in its own process and its listener's name, if there is one.
+    fn listener(self) -> Option<(&'a Server, &'static str)> {
+        match self {
+            Self::Server(server) => Some((server, PICKLE)),
+            Self::Lines(server) => Some((server, LINE_TCP)),
+            Self::Floor | Self::InProcess(_) => None,
+        }
+    }
 }
 
 /// What to do.
@@ -71,7 +86,7 @@ pub struct Slice<'a> {
 
 /// What came out.
 pub struct Outcome {
-    /// Points under the clock.
+    /// Points stored under the clock.
     pub points: u64,
     /// From the first byte sent until all stands in Redis.
     pub wall: Duration,
@@ -150,9 +165,9 @@ fn steps(
     if slice.history {
         history::write(&plan, names, &calendar, &mut redis)?;
     }
-    let counted = match writer {
-        Writer::Server(server) => Some(server.counted()?),
-        _ => None,
+    let counted = match writer.listener() {
+        Some((server, listener)) => Some(server.counted(listener)?),
+        None => None,
     };
     let mut lanes = lanes(stage, writer, slice, &calendar)?;
     let sent = AtomicU64::new(0);
@@ -194,11 +209,10 @@ fn steps(
     }
 
     let pace = rate.map(|rate| Schedule::new(plan, warm_rounds..rounds, rate));
-    let points = (rounds - warm_rounds) * plan.metrics();
-    let cpu = |writer| match writer {
-        Writer::Server(server) => Server::cpu(server).map(Some),
-        _ => Ok(None),
-    };
+    let timed_rounds = rounds - warm_rounds;
+    let sent_points = timed_rounds * plan.metrics();
+    let points = timed_rounds * plan.stored_metrics();
+    let cpu = |writer: Writer<'_>| writer.listener().map(|(s, _)| s.cpu()).transpose();
     clock()?;
     let (server_before, redis_before) = (cpu(writer)?, stage.redis.cpu_ns()?);
     let start = Instant::now();
@@ -207,7 +221,7 @@ fn steps(
     }
     let job = Job {
         first_round: warm_rounds,
-        rounds: rounds - warm_rounds,
+        rounds: timed_rounds,
         calendar,
         pace: pace.map_or(Pace::Closed, Pace::Open),
         start,
@@ -215,9 +229,9 @@ fn steps(
         stop: stage.stop,
         progress: &sent,
     };
-    let mut sampled = Sampled::new(start, points);
+    let mut sampled = Sampled::new(start, sent_points);
     let pumped = pumped(&mut lanes, &job, |sent| {
-        stage.progress.at(sent, points);
+        stage.progress.at(sent, sent_points);
         sampled.sample(sent);
     })?;
     let end = if membership {
@@ -233,8 +247,9 @@ fn steps(
     };
     stage.progress.begin(&format!("{title}: comparing"));
     settled(&expected, &mut redis)?;
-    if let (Writer::Server(server), Some(before)) = (writer, counted) {
-        account(server, before, rounds * plan.metrics())?;
+    if let (Some((server, listener)), Some(before)) = (writer.listener(), counted) {
+        let grown = (rounds * plan.metrics(), rounds * plan.stored_metrics());
+        account(server, listener, before, grown)?;
     }
     Ok(Outcome {
         points,
@@ -256,13 +271,13 @@ fn lanes(
     calendar: &Calendar,
 ) -> Result<Vec<Lane>> {
     let Slice { plan, names, .. } = slice;
-    let to_server = |address| {
+    let to_server = |address, tape: fn(Plan, u64, &[String], &Calendar) -> Tape| {
         (0..plan.lanes)
             .map(|lane| {
                 let socket = TcpStream::connect(address)
                     .with_context(|| format!("no connection to {address}"))?;
                 socket.set_nodelay(true)?;
-                Lane::new(socket, frames::tape(plan, lane, names, calendar))
+                Lane::new(socket, tape(plan, lane, names, calendar))
             })
             .collect()
     };
@@ -272,8 +287,9 @@ fn lanes(
             let path: &Path = stage.proxy.map_or(&redis, Proxy::path);
             floor::lanes(plan, names, calendar, path)
         }
-        Writer::Server(server) => to_server(server.pickle),
-        Writer::InProcess(address) => to_server(address),
+        Writer::Server(server) => to_server(server.address(PICKLE)?, frames::tape),
+        Writer::Lines(server) => to_server(server.address(LINE_TCP)?, lines::tape),
+        Writer::InProcess(address) => to_server(address, frames::tape),
     }
 }
 
@@ -301,14 +317,12 @@ fn wait_for_members(plan: &Plan, redis: &mut redis::Connection) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let members: u64 = redis::cmd("SCARD").arg(UNIQUE).query(redis)?;
-        if members >= plan.metrics() {
+        let metrics = plan.stored_metrics();
+        if members >= metrics {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!(
-                "{members} of {} metrics became members of {UNIQUE}",
-                plan.metrics()
-            );
+            bail!("{members} of {metrics} metrics became members of {UNIQUE}");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -345,16 +359,16 @@ fn settled(expected: &Expected<'_>, redis: &mut redis::Connection) -> Result<()>
 }
 
 /// The server's own counters must say the same as Redis.
-fn account(server: &Server, before: Counted, points: u64) -> Result<()> {
+fn account(server: &Server, listener: &str, before: Counted, expected: (u64, u64)) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        let now = server.counted()?;
+        let now = server.counted(listener)?;
         let grown = (now.received - before.received, now.stored - before.stored);
-        if grown == (points, points) {
+        if grown == expected {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("of {points} points the server counts (received, stored) {grown:?}");
+            bail!("of {expected:?} points (received, stored) the server counts {grown:?}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -80,14 +80,15 @@ impl Expected<'_> {
         (history + self.rounds) as usize * record::bytes(self.plan.stamp)
     }
 
-    /// Waits until the last metric of each connection has its full length, which
+    /// Waits until the last stored metric of each connection has its full length, which
     /// is when the server has sent on all that it was sent. Returns the moment.
     ///
     /// # Errors
     /// When `patience` passes without any growth.
     pub fn wait(&self, redis: &mut redis::Connection, patience: Duration) -> Result<Instant> {
         let lanes = 1..=self.plan.lanes;
-        let last: Vec<u64> = lanes.map(|l| l * self.plan.per_lane - 1).collect();
+        let last = lanes.map(|l| l * self.plan.per_lane - 1);
+        let last: Vec<u64> = last.map(|m| m - m % self.plan.stored_one_in).collect();
         let mut pipe = redis::pipe();
         for &metric in &last {
             pipe.cmd("STRLEN")
@@ -119,7 +120,8 @@ impl Expected<'_> {
     /// # Errors
     /// A [`Mismatch`] that names the metric, or that Redis does not answer.
     pub fn check(&self, redis: &mut redis::Connection) -> Result<()> {
-        let metrics: Vec<u64> = (0..self.plan.metrics()).collect();
+        let metrics = (0..self.plan.metrics()).filter(|m| self.plan.is_stored(*m));
+        let metrics: Vec<u64> = metrics.collect();
         for page in metrics.chunks(PAGE) {
             let mut pipe = redis::pipe();
             for &metric in page {
@@ -137,8 +139,9 @@ impl Expected<'_> {
         }
         if self.membership {
             let count: u64 = redis::cmd("SCARD").arg(UNIQUE).query(redis)?;
-            if count != self.plan.metrics() {
-                let text = format!("{count} members, of {} metrics sent", self.plan.metrics());
+            let stored = self.plan.stored_metrics();
+            if count != stored {
+                let text = format!("{count} members, of {stored} metrics to be stored");
                 return Err(Mismatch {
                     metric: UNIQUE.to_owned(),
                     what: text,

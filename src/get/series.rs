@@ -4,15 +4,11 @@
 
 use std::fmt;
 
-use rmp::Marker;
-use rmp::decode::{self, Bytes};
-
 use crate::point::Number;
+use crate::wire::series::{Broken, Kind, Value, Values, next_record};
 
 /// Faulty places that are told one by one; further ones are only counted.
 const FAULTS_MAX: usize = 20;
-/// How deeply arrays and maps may lie in each other in what is passed over.
-const DEPTH_MAX: u32 = 16;
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,136 +56,40 @@ pub(super) fn read(series: &[u8]) -> (Vec<Sample>, Vec<Fault>) {
     let mut samples = Vec::with_capacity(series.len() / 15);
     let mut faults = Vec::new();
     let mut untold = 0;
-    let mut at = 0;
-    while at < series.len() {
-        let rest = &series[at..];
-        if let Some((sample, bytes)) = record(rest) {
-            samples.push(sample);
-            at += bytes;
-            continue;
-        }
-        let (fault, bytes) = pass(rest, at);
-        at += bytes;
+    let mut tell = |fault| {
         if faults.len() < FAULTS_MAX {
             faults.push(fault);
         } else {
             untold += 1;
+        }
+    };
+    let mut from = Some(0);
+    while let Some(start) = from.take() {
+        for value in Values::new(series, start) {
+            match value {
+                Ok(Value {
+                    kind: Kind::Record(timestamp, value),
+                    ..
+                }) => samples.push(Sample { timestamp, value }),
+                Ok(Value { at, bytes, .. }) => tell(Fault::Other { at, bytes }),
+                Err(Broken { at, is_cut_record }) => {
+                    from = next_record(series, at).filter(|_| !is_cut_record);
+                    let bytes = from.unwrap_or(series.len()) - at;
+                    tell(if is_cut_record {
+                        Fault::Truncated { at, bytes }
+                    } else {
+                        Fault::Bad { at, bytes }
+                    });
+                }
+            }
         }
     }
     if untold > 0 {
         faults.push(Fault::More { places: untold });
     }
     // Stable, as Skyline's readers sort.
-    samples.sort_by(|a, b| a.timestamp.as_f64().total_cmp(&b.timestamp.as_f64()));
+    samples.sort_by(|one, two| one.timestamp.compare(two.timestamp));
     (samples, faults)
-}
-
-/// What stands at the begin of `rest` instead of a record, and how long it is.
-fn pass(rest: &[u8], at: usize) -> (Fault, usize) {
-    let bytes = match skip(rest, DEPTH_MAX) {
-        Some(bytes) => return (Fault::Other { at, bytes }, bytes),
-        None => next_record(rest),
-    };
-    // A record that was cut off is all there is behind the last good one.
-    if bytes == rest.len() && rest[0] == 0x92 {
-        return (Fault::Truncated { at, bytes }, bytes);
-    }
-    (Fault::Bad { at, bytes }, bytes)
-}
-
-/// Where the next record begins. One that stands alone in the midst of other bytes
-/// may be chance, so what follows must be another one or the end.
-fn next_record(rest: &[u8]) -> usize {
-    let begins = |at: &usize| match record(&rest[*at..]) {
-        Some((_, bytes)) => matches!(rest.get(at + bytes), None | Some(0x92)),
-        None => false,
-    };
-    (1..rest.len()).find(begins).unwrap_or(rest.len())
-}
-
-fn record(bytes: &[u8]) -> Option<(Sample, usize)> {
-    if *bytes.first()? != 0x92 {
-        return None;
-    }
-    let mut reader = Bytes::new(&bytes[1..]);
-    let timestamp = number(&mut reader)?;
-    let value = number(&mut reader)?;
-    let read = bytes.len() - reader.remaining_slice().len();
-    Some((Sample { timestamp, value }, read))
-}
-
-fn number(reader: &mut Bytes<'_>) -> Option<Number> {
-    let mut ahead = Bytes::new(reader.remaining_slice());
-    match decode::read_marker(&mut ahead).ok()? {
-        Marker::F64 => decode::read_f64(reader).ok().map(Number::Float),
-        Marker::F32 => {
-            let float = decode::read_f32(reader).ok()?;
-            Some(Number::Float(f64::from(float)))
-        }
-        Marker::True | Marker::False => decode::read_bool(reader).ok().map(Number::Bool),
-        Marker::U64 => {
-            let int: u64 = decode::read_int(reader).ok()?;
-            Some(i64::try_from(int).map_or(Number::Uint(int), Number::Int))
-        }
-        _ => decode::read_int(reader).ok().map(Number::Int),
-    }
-}
-
-/// How long the value at the begin of `bytes` is; nothing if it is cut off, is no
-/// MessagePack, or lies too deep.
-fn skip(bytes: &[u8], depth: u32) -> Option<usize> {
-    let mut reader = Bytes::new(bytes);
-    let marker = decode::read_marker(&mut reader).ok()?;
-    let (body, values) = match marker {
-        Marker::Reserved => return None,
-        Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
-            (0, 0)
-        }
-        Marker::U8 | Marker::I8 => (1, 0),
-        Marker::U16 | Marker::I16 => (2, 0),
-        Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
-        Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
-        Marker::FixStr(bytes) => (bytes.into(), 0),
-        Marker::Str8 | Marker::Bin8 => (reader.len::<1>()?, 0),
-        Marker::Str16 | Marker::Bin16 => (reader.len::<2>()?, 0),
-        Marker::Str32 | Marker::Bin32 => (reader.len::<4>()?, 0),
-        Marker::FixExt1 => (2, 0),
-        Marker::FixExt2 => (3, 0),
-        Marker::FixExt4 => (5, 0),
-        Marker::FixExt8 => (9, 0),
-        Marker::FixExt16 => (17, 0),
-        Marker::Ext8 => (reader.len::<1>()?.checked_add(1)?, 0),
-        Marker::Ext16 => (reader.len::<2>()?.checked_add(1)?, 0),
-        Marker::Ext32 => (reader.len::<4>()?.checked_add(1)?, 0),
-        Marker::FixArray(values) => (0, values.into()),
-        Marker::Array16 => (0, reader.len::<2>()?),
-        Marker::Array32 => (0, reader.len::<4>()?),
-        Marker::FixMap(pairs) => (0, 2 * usize::from(pairs)),
-        Marker::Map16 => (0, reader.len::<2>()?.checked_mul(2)?),
-        Marker::Map32 => (0, reader.len::<4>()?.checked_mul(2)?),
-    };
-    let head = bytes.len() - reader.remaining_slice().len();
-    let mut at = head.checked_add(body)?;
-    for _ in 0..values {
-        at += skip(bytes.get(at..)?, depth.checked_sub(1)?)?;
-    }
-    (at <= bytes.len()).then_some(at)
-}
-
-/// A big-endian length of `N` bytes.
-trait Length {
-    fn len<const N: usize>(&mut self) -> Option<usize>;
-}
-
-impl Length for Bytes<'_> {
-    fn len<const N: usize>(&mut self) -> Option<usize> {
-        let head: [u8; N] = self.remaining_slice().get(..N)?.try_into().ok()?;
-        *self = Bytes::new(&self.remaining_slice()[N..]);
-        let length = head
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        Some(length)
-    }
 }
 
 #[cfg(test)]

@@ -109,6 +109,14 @@ impl Listener {
         let (socket, _) = self.socket.accept().ok()?;
         Some(Accepted(Handover::Owned(socket.into())))
     }
+
+    /// Refuses connections from now on, and resets those that are queued. A wait in
+    /// [`Listener::accept`] ends: with a connection that it has already taken, or
+    /// else with an error.
+    pub fn shut(&self) {
+        // It can fail only for a socket that does not listen, which is as good.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
 }
 
 /// A connection on its way to the shard that will serve it.

@@ -1,0 +1,286 @@
+//! Skyline's metrics about Horizon, and the sending of what Skyline's other programs
+//! leave in Redis for carbon, by a thread of its own.
+//!
+//! | `skyline.horizon.<name>.` | each | is |
+//! | --- | --- | --- |
+//! | `worker.queue_size` | sixth of a pass | batches that Redis has not answered |
+//! | `worker.queue_size_60s_avg` | pass | mean of those |
+//! | `worker.datapoints_sent_to_redis` | pass | points stored |
+//! | `worker.metrics_received` | pass | metrics received, each once, if any |
+//! | `listen.udp_chunks_dropped` | pass | datagrams that the kernel had no room for, if any |
+//!
+//! A pass takes `horizon.side_keys_s`. TCP listeners drop nothing for want of room,
+//! so Skyline's `listen.pickle_chunks_dropped` is never made. With
+//! `self_metrics.carbon` these metrics are sent there; without it this server takes
+//! them in itself.
+
+mod literal;
+mod relay;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::background::{Background, Link, Stop};
+use crate::logging::Throttle;
+use crate::point::Number;
+use crate::server::Handle;
+use crate::settings::Settings;
+use crate::shard::OwnedPoint;
+use crate::side_keys::{self, Board, SideKeys, now_s};
+
+use relay::{RelayError, Relayed};
+
+/// Samples of the queue in each pass.
+const SAMPLES: u32 = 6;
+/// Points that wait for carbon; behind it the oldest are dropped.
+const WAITING_MAX: usize = 10_000;
+/// Longest wait to hear that this server has no room for its own points.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+
+static FAILED: Throttle = Throttle::new(Duration::from_secs(60));
+
+/// What the thread of the self metrics counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SelfMetricsStatus {
+    /// Points made about this server.
+    pub points_made: u64,
+    /// Those that were handed over, to carbon or to this server itself.
+    pub points_sent: u64,
+    /// Those that wait for that.
+    pub points_waiting: u64,
+    /// Those that were dropped since too many waited.
+    pub points_dropped: u64,
+    /// Points of other programs, from the shared hash, sent to carbon.
+    pub shared_sent: u64,
+    /// Points of other programs, from their fail queue, sent to carbon.
+    pub fail_queue_sent: u64,
+    /// Texts of other programs that are no points.
+    pub unparseable: u64,
+    /// Failures of carbon.
+    pub carbon_errors: u64,
+    /// Failures of Redis.
+    pub redis_errors: u64,
+}
+
+/// The thread of the self metrics.
+#[derive(Debug)]
+pub struct SelfMetrics {
+    thread: Background,
+    status: Arc<Mutex<SelfMetricsStatus>>,
+}
+
+impl SelfMetrics {
+    /// Starts the thread. Settings are looked at anew in each pass, so it runs even
+    /// if there is nothing to do yet. How many metrics were received it learns from
+    /// the thread of the side keys.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it gives no thread.
+    pub fn start(handle: Arc<Handle>, side_keys: &SideKeys) -> io::Result<Self> {
+        let status = Arc::default();
+        let maker = Maker::new(handle, side_keys.board(), Arc::clone(&status));
+        let thread = Background::start("skyring-self-metrics", move |stop| maker.run(stop))?;
+        Ok(Self { thread, status })
+    }
+
+    /// What it counts, at this moment.
+    pub fn status(&self) -> SelfMetricsStatus {
+        let status = self.status.lock();
+        status.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the thread to end, and does not wait.
+    pub fn begin_stop(&mut self) {
+        self.thread.begin_stop();
+    }
+
+    /// Ends the thread.
+    pub fn stop(self) {
+        self.thread.stop();
+    }
+}
+
+struct Maker {
+    handle: Arc<Handle>,
+    side_keys: Board,
+    board: Arc<Mutex<SelfMetricsStatus>>,
+    status: SelfMetricsStatus,
+    relayed: Relayed,
+    link: Link,
+    waiting: VecDeque<OwnedPoint>,
+    /// Sizes of the queue since the last pass: their sum, and how many.
+    sizes: (u64, u32),
+    before: Totals,
+    is_told: bool,
+}
+
+/// Counters of the server, of which the self metrics are differences.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    stored: u64,
+    kernel_drops: u64,
+    passes: u64,
+}
+
+impl Maker {
+    fn new(handle: Arc<Handle>, side_keys: Board, board: Arc<Mutex<SelfMetricsStatus>>) -> Self {
+        Self {
+            link: Link::new(handle.settings().redis_url()),
+            handle,
+            side_keys,
+            board,
+            status: SelfMetricsStatus::default(),
+            relayed: Relayed::default(),
+            waiting: VecDeque::new(),
+            sizes: (0, 0),
+            before: Totals::default(),
+            is_told: false,
+        }
+    }
+
+    fn run(mut self, stop: &Stop) {
+        let mut samples = 0;
+        loop {
+            let begin = Instant::now();
+            let settings = self.handle.settings();
+            let pass = Duration::from_secs(settings.horizon.side_keys_s.into());
+            let is_enabled = settings.self_metrics.enabled;
+            samples += 1;
+            let is_pass_over = samples >= SAMPLES || !is_enabled;
+            if is_enabled {
+                self.make(&settings, is_pass_over);
+            }
+            if is_pass_over {
+                samples = 0;
+                self.relay(&settings, stop);
+            }
+            self.deliver(&settings);
+            self.publish();
+            let step = if is_enabled { pass / SAMPLES } else { pass };
+            let rest = Instant::now() + step / 10;
+            if stop.wait_until(rest.max(begin + step)) {
+                return;
+            }
+        }
+    }
+
+    fn make(&mut self, settings: &Settings, is_pass_over: bool) {
+        let status = self.handle.status();
+        let size = status.redis.in_flight_batches + status.redis.waiting_batches;
+        self.sizes.0 += size;
+        self.sizes.1 += 1;
+        self.put(settings, "worker.queue_size", size as f64);
+        if !is_pass_over {
+            return;
+        }
+        let (sum, count) = std::mem::take(&mut self.sizes);
+        let mean = sum as f64 / f64::from(count.max(1));
+        self.put(settings, "worker.queue_size_60s_avg", mean);
+        let received = side_keys::read(&self.side_keys);
+        let listeners = || status.listeners.values();
+        let drops = listeners().filter_map(|listener| listener.kernel_drops);
+        let now = Totals {
+            stored: listeners().map(|listener| listener.stored).sum(),
+            kernel_drops: drops.sum(),
+            passes: received.passes,
+        };
+        let before = std::mem::replace(&mut self.before, now);
+        let stored = now.stored.saturating_sub(before.stored);
+        self.put(settings, "worker.datapoints_sent_to_redis", stored as f64);
+        if now.passes > before.passes && received.metrics_received > 0 {
+            let metrics = received.metrics_received as f64;
+            self.put(settings, "worker.metrics_received", metrics);
+        }
+        let drops = now.kernel_drops.saturating_sub(before.kernel_drops);
+        if drops > 0 {
+            self.put(settings, "listen.udp_chunks_dropped", drops as f64);
+        }
+    }
+
+    fn put(&mut self, settings: &Settings, name: &str, value: f64) {
+        let name = match settings.self_metrics.name.as_str() {
+            "" => format!("skyline.horizon.{name}"),
+            host => format!("skyline.horizon.{host}.{name}"),
+        };
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
+            self.status.points_dropped += 1;
+        }
+        self.status.points_made += 1;
+        self.waiting.push_back(OwnedPoint {
+            name,
+            timestamp: Number::Int(now_s() as i64),
+            value: Number::Float(value),
+        });
+    }
+
+    /// Hands over what waits, all or nothing.
+    fn deliver(&mut self, settings: &Settings) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let points: Vec<OwnedPoint> = self.waiting.iter().cloned().collect();
+        let count = points.len() as u64;
+        let is_taken = match &settings.self_metrics.carbon {
+            Some(carbon) => match relay::send(carbon, &points) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.tell(&RelayError::Carbon(error));
+                    false
+                }
+            },
+            None => {
+                let outcome = self.handle.submit(points).recv_timeout(BUSY_TIMEOUT);
+                // No answer yet: taken, and waiting for Redis as all points do.
+                outcome.map_or(true, |outcome| !outcome.busy)
+            }
+        };
+        if is_taken {
+            self.waiting.clear();
+            self.status.points_sent += count;
+        }
+    }
+
+    fn relay(&mut self, settings: &Settings, stop: &Stop) {
+        if !settings.horizon.side_keys {
+            return;
+        }
+        let Some(carbon) = &settings.self_metrics.carbon else {
+            if !std::mem::replace(&mut self.is_told, true) {
+                tracing::info!(
+                    "self_metrics.carbon is not set: what Skyline's programs leave in Redis for \
+                     carbon stays there"
+                );
+            }
+            return;
+        };
+        for part in [relay::send_shared, relay::drain_queue] {
+            if let Err(error) = part(&mut self.link, carbon, &mut self.relayed, stop) {
+                self.tell(&error);
+            }
+        }
+    }
+
+    fn tell(&mut self, error: &RelayError) {
+        match error {
+            RelayError::Carbon(_) => self.status.carbon_errors += 1,
+            RelayError::Redis(_) => self.status.redis_errors += 1,
+        }
+        if let Some(suppressed) = FAILED.admit() {
+            tracing::warn!(suppressed, "self metrics: {error}");
+        }
+    }
+
+    fn publish(&mut self) {
+        self.status.points_waiting = self.waiting.len() as u64;
+        self.status.shared_sent = self.relayed.shared_sent;
+        self.status.fail_queue_sent = self.relayed.queue_sent;
+        self.status.unparseable = self.relayed.unparseable;
+        *self.board.lock().unwrap_or_else(PoisonError::into_inner) = self.status.clone();
+    }
+}

@@ -1,0 +1,547 @@
+//! The two hashes in which Skyline keeps which metrics are skipped, shared with
+//! Python programs and operators, who edit them:
+//!
+//! ```text
+//! horizon.skip_metrics, horizon.do_not_skip_metrics    name -> unix seconds
+//! skyring.skip_lists    skip, do_not_skip -> the lists they were written under, JSON
+//! ```
+//!
+//! For each metric do_not_skip_metrics wins, then skip_metrics, then the lists of
+//! the settings. A metric whose place in the hashes contradicts the lists is an
+//! edit, which is honoured and never written over. What we ourselves wrote under
+//! lists that have changed since contradicts the new ones too, but is none: hence
+//! the third key. Such fields are removed before anything is written under the new
+//! lists, and come back when their metrics do.
+
+use std::time::Duration;
+
+use redis::RedisResult;
+
+use super::ledger::Class;
+use crate::background::{Link, Stop};
+use crate::logging::Throttle;
+use crate::rules::{SkipEdits, SkipLists};
+
+const SKIP: &str = "horizon.skip_metrics";
+const DO_NOT_SKIP: &str = "horizon.do_not_skip_metrics";
+/// What a field of each hash says of its metric.
+const HASHES: [(Class, &str); 2] = [(Class::Skipped, SKIP), (Class::Kept, DO_NOT_SKIP)];
+const LISTS: &str = "skyring.skip_lists";
+
+/// Most fields or members of one command.
+pub(super) const MEMBERS_MAX: usize = 500;
+/// Most edits that are honoured: the rest is told.
+const EDITS_MAX: usize = 1_000_000;
+/// Hashes with no more fields than this together are read in every pass.
+const SMALL: u64 = 10_000;
+/// Larger ones are read when their length is not what we left, and in every pass of
+/// this number, since who removes one field and adds another leaves the length.
+const SCAN_PASSES: u32 = 10;
+/// Rest between two pages of a hash or set, so that Redis gets to other work.
+pub(super) const PAGE_REST: Duration = Duration::from_millis(1);
+
+static TOO_MANY: Throttle = Throttle::new(Duration::from_secs(3600));
+static NO_LISTS: Throttle = Throttle::new(Duration::from_secs(3600));
+
+/// A metric and how the data plane treats it.
+pub(super) struct Treated<'a> {
+    pub name: &'a [u8],
+    pub class: Class,
+}
+
+/// What was found when the hashes were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The edits are known.
+    Known,
+    /// They are, and nothing is left of what we wrote.
+    Emptied,
+    /// The word to end came in between.
+    Stopped,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct SkipHashes {
+    edits: SkipEdits,
+    is_edited: bool,
+    /// The lists that the hashes agree with; `None` before they were first read.
+    under: Option<Texts>,
+    /// How many fields we left in each of [`HASHES`].
+    lengths: [u64; 2],
+    passes_since_scan: u32,
+    scans: u64,
+}
+
+impl SkipHashes {
+    /// Reads what others have edited, if it looks as if they had.
+    pub fn refresh(
+        &mut self,
+        link: &mut Link,
+        lists: &SkipLists,
+        stop: &Stop,
+    ) -> RedisResult<Found> {
+        let mut question = redis::pipe();
+        question.cmd("HLEN").arg(SKIP).cmd("HLEN").arg(DO_NOT_SKIP);
+        let lengths: [u64; 2] = link.run(&question)?;
+        self.passes_since_scan += 1;
+        let texts = Texts::of(lists);
+        let is_known = self.under.as_ref() == Some(&texts)
+            && lengths == self.lengths
+            && lengths.iter().sum::<u64>() > SMALL
+            && self.passes_since_scan < SCAN_PASSES;
+        if is_known {
+            return Ok(Found::Known);
+        }
+        let is_emptied = lengths == [0, 0] && lengths != self.lengths;
+        let former = match self.under.clone() {
+            Some(former) => Some(former),
+            None => read_lists(link)?,
+        };
+        let former = former.filter(|former| *former != texts).map(Texts::compile);
+        let mut lengths = lengths;
+        let Some(edits) = scan(link, lists, former.as_ref(), &mut lengths, stop)? else {
+            return Ok(Found::Stopped);
+        };
+        self.lengths = lengths;
+        write_lists(link, &texts)?;
+        self.under = Some(texts);
+        self.passes_since_scan = 0;
+        self.scans += 1;
+        if edits != self.edits {
+            self.edits = edits;
+            self.is_edited = true;
+        }
+        Ok(if is_emptied {
+            Found::Emptied
+        } else {
+            Found::Known
+        })
+    }
+
+    /// Writes these metrics, of which none is [`Class::NotMine`], where they belong.
+    /// A metric on which the hashes say otherwise is left as it is, and what they
+    /// say is honoured from now on. Says of each metric whether it was written.
+    pub fn record(
+        &mut self,
+        link: &mut Link,
+        lists: &SkipLists,
+        metrics: &[Treated<'_>],
+        now_s: u64,
+    ) -> RedisResult<Vec<bool>> {
+        let mut written = Vec::with_capacity(metrics.len());
+        for metrics in metrics.chunks(MEMBERS_MAX) {
+            let names = || metrics.iter().map(|metric| metric.name).collect::<Vec<_>>();
+            let mut question = redis::pipe();
+            for key in [SKIP, DO_NOT_SKIP] {
+                question.cmd("HMGET").arg(key).arg(names());
+            }
+            let [skipped, kept]: [Vec<Option<Vec<u8>>>; 2] = link.run(&question)?;
+            let treated = metrics.iter().zip(skipped).zip(kept);
+            let is_agreed = treated.map(|((metric, skipped), kept)| {
+                let hashed = hashed(kept.is_some(), skipped.is_some());
+                self.observe(metric.name, hashed, lists) == metric.class
+            });
+            let is_agreed: Vec<bool> = is_agreed.collect();
+            for (index, (class, key)) in HASHES.into_iter().enumerate() {
+                let agreed = metrics.iter().zip(&is_agreed);
+                let fields: Vec<(&[u8], u64)> = agreed
+                    .filter(|(metric, is_agreed)| **is_agreed && metric.class == class)
+                    .map(|(metric, _)| (metric.name, now_s))
+                    .collect();
+                if !fields.is_empty() {
+                    let added: u64 = link.query(redis::cmd("HSET").arg(key).arg(fields))?;
+                    self.lengths[index] += added;
+                }
+            }
+            written.extend(is_agreed);
+        }
+        Ok(written)
+    }
+
+    /// The edits, if they are others than when they were last taken.
+    pub fn take_edits(&mut self) -> Option<SkipEdits> {
+        std::mem::take(&mut self.is_edited).then(|| self.edits.clone())
+    }
+
+    /// How many edits are honoured.
+    pub fn edits(&self) -> usize {
+        self.edits.kept.len() + self.edits.skipped.len()
+    }
+
+    /// How often the hashes were read as a whole.
+    pub fn scans(&self) -> u64 {
+        self.scans
+    }
+
+    /// What a metric's place in the hashes and the lists together say of it. If they
+    /// contradict each other, that is noted as an edit, and if not, no longer.
+    fn observe(&mut self, name: &[u8], hashed: Option<Class>, lists: &SkipLists) -> Class {
+        let listed = listed(lists, name);
+        let edit = hashed.filter(|hashed| *hashed != listed);
+        let is_full = self.edits() >= EDITS_MAX;
+        for (class, names) in [
+            (Class::Kept, &mut self.edits.kept),
+            (Class::Skipped, &mut self.edits.skipped),
+        ] {
+            if edit != Some(class) {
+                self.is_edited |= names.remove(name);
+            } else if !names.contains(name) && !is_full {
+                self.is_edited |= names.insert(name.into());
+            }
+        }
+        hashed.unwrap_or(listed)
+    }
+}
+
+/// Reads both hashes. Fields that agree with the `former` lists and contradict
+/// the present ones are removed, and taken off the `lengths`. `None` if `stop` came.
+fn scan(
+    link: &mut Link,
+    lists: &SkipLists,
+    former: Option<&SkipLists>,
+    lengths: &mut [u64; 2],
+    stop: &Stop,
+) -> RedisResult<Option<SkipEdits>> {
+    let mut edits = SkipEdits::default();
+    let mut too_many = 0_u64;
+    for (index, (class, key)) in HASHES.into_iter().enumerate() {
+        let mut cursor = 0_u64;
+        loop {
+            let fields: Vec<Vec<u8>>;
+            let mut page = redis::cmd("HSCAN");
+            page.arg(key).arg(cursor).arg("COUNT").arg(MEMBERS_MAX);
+            (cursor, fields) = link.query(&page)?;
+            let names = fields.into_iter().step_by(2);
+            let other: Vec<Vec<u8>> = names.filter(|name| listed(lists, name) != class).collect();
+            let (stale, edited): (Vec<_>, Vec<_>) = other
+                .into_iter()
+                .partition(|name| former.is_some_and(|former| listed(former, name) == class));
+            let removed = remove(link, key, &stale)?;
+            lengths[index] = lengths[index].saturating_sub(removed);
+            let edited = match class {
+                Class::Skipped => not_in(link, DO_NOT_SKIP, edited)?,
+                _ => edited,
+            };
+            for name in edited {
+                if edits.kept.len() + edits.skipped.len() >= EDITS_MAX {
+                    too_many += 1;
+                } else if class == Class::Kept {
+                    edits.kept.insert(name.into());
+                } else {
+                    edits.skipped.insert(name.into());
+                }
+            }
+            if cursor == 0 {
+                break;
+            }
+            if stop.wait(PAGE_REST) {
+                return Ok(None);
+            }
+        }
+    }
+    if too_many > 0
+        && let Some(suppressed) = TOO_MANY.admit()
+    {
+        tracing::warn!(
+            suppressed,
+            "{too_many} names in {SKIP} and {DO_NOT_SKIP} contradict horizon.skip beyond the \
+             {EDITS_MAX} that are honoured; mend horizon.skip, or remove them there"
+        );
+    }
+    Ok(Some(edits))
+}
+
+/// The skip lists as they stand in the settings and in Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Texts {
+    skip: Vec<String>,
+    do_not_skip: Vec<String>,
+}
+
+impl Texts {
+    fn of(lists: &SkipLists) -> Self {
+        Self {
+            skip: lists.skip().to_vec(),
+            do_not_skip: lists.do_not_skip().to_vec(),
+        }
+    }
+
+    fn compile(self) -> SkipLists {
+        SkipLists::new(&self.skip, &self.do_not_skip)
+    }
+}
+
+fn read_lists(link: &mut Link) -> RedisResult<Option<Texts>> {
+    let mut question = redis::cmd("HMGET");
+    question.arg(LISTS).arg(&["skip", "do_not_skip"]);
+    let texts: [Option<Vec<u8>>; 2] = link.query(&question)?;
+    let [Some(skip), Some(do_not_skip)] = &texts else {
+        return Ok(None);
+    };
+    let lists = (
+        serde_json::from_slice(skip),
+        serde_json::from_slice(do_not_skip),
+    );
+    if let (Ok(skip), Ok(do_not_skip)) = lists {
+        return Ok(Some(Texts { skip, do_not_skip }));
+    }
+    if let Some(suppressed) = NO_LISTS.admit() {
+        tracing::warn!(
+            suppressed,
+            "{LISTS} in Redis holds no lists: whatever contradicts horizon.skip in {SKIP} and \
+             {DO_NOT_SKIP} counts as edited by hand"
+        );
+    }
+    Ok(None)
+}
+
+fn write_lists(link: &mut Link, texts: &Texts) -> RedisResult<()> {
+    let json = |list: &[String]| serde_json::json!(list).to_string();
+    let mut write = redis::cmd("HSET");
+    write.arg(LISTS).arg("skip").arg(json(&texts.skip));
+    write.arg("do_not_skip").arg(json(&texts.do_not_skip));
+    link.query(&write)
+}
+
+fn remove(link: &mut Link, key: &str, names: &[Vec<u8>]) -> RedisResult<u64> {
+    let mut removed = 0;
+    for names in names.chunks(MEMBERS_MAX) {
+        removed += link.query::<u64>(redis::cmd("HDEL").arg(key).arg(names))?;
+    }
+    Ok(removed)
+}
+
+/// Those of the names that are no fields of a hash.
+fn not_in(link: &mut Link, key: &str, names: Vec<Vec<u8>>) -> RedisResult<Vec<Vec<u8>>> {
+    let mut left = Vec::new();
+    for names in names.chunks(MEMBERS_MAX) {
+        let values: Vec<Option<Vec<u8>>> = link.query(redis::cmd("HMGET").arg(key).arg(names))?;
+        let pairs = names.iter().zip(values);
+        left.extend(pairs.filter_map(|(name, value)| value.is_none().then(|| name.clone())));
+    }
+    Ok(left)
+}
+
+fn listed(lists: &SkipLists, name: &[u8]) -> Class {
+    if lists.skips(name) {
+        Class::Skipped
+    } else {
+        Class::Kept
+    }
+}
+
+fn hashed(is_kept: bool, is_skipped: bool) -> Option<Class> {
+    match (is_kept, is_skipped) {
+        (true, _) => Some(Class::Kept),
+        (false, true) => Some(Class::Skipped),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::private_redis::tests::TestRedis;
+
+    /// Hashes over a Redis of their own.
+    struct Rig {
+        redis: TestRedis,
+        link: Link,
+        hashes: SkipHashes,
+        lists: SkipLists,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let redis = TestRedis::start(&[]);
+            Self {
+                link: Link::new(redis.url()),
+                redis,
+                hashes: SkipHashes::default(),
+                lists: lists(&["skip."]),
+            }
+        }
+
+        fn run(&self, words: &[&str]) -> Vec<String> {
+            let mut command = redis::cmd(words[0]);
+            command.arg(&words[1..]);
+            let mut found: Vec<String> = command.query(&mut self.redis.connect()).unwrap();
+            found.sort();
+            found
+        }
+
+        fn put(&self, key: &str, name: &str) {
+            let mut put = redis::cmd("HSET");
+            put.arg(key).arg(name).arg(1);
+            put.query::<()>(&mut self.redis.connect()).unwrap();
+        }
+
+        fn take(&self, key: &str, name: &str) {
+            let mut take = redis::cmd("HDEL");
+            take.arg(key).arg(name);
+            take.query::<()>(&mut self.redis.connect()).unwrap();
+        }
+
+        fn refresh(&mut self) -> (Vec<String>, Vec<String>) {
+            let (_told, receiver) = crossbeam_channel::bounded(0);
+            let stop = Stop::of(receiver);
+            let found = self.hashes.refresh(&mut self.link, &self.lists, &stop);
+            assert_ne!(found.unwrap(), Found::Stopped);
+            self.edits()
+        }
+
+        /// The names that are skipped and those that are kept against the lists.
+        fn edits(&self) -> (Vec<String>, Vec<String>) {
+            let texts = |names: &std::collections::HashSet<Box<[u8]>>| {
+                let text = |name: &Box<[u8]>| String::from_utf8(name.to_vec()).unwrap();
+                let mut texts: Vec<String> = names.iter().map(text).collect();
+                texts.sort();
+                texts
+            };
+            let edits = &self.hashes.edits;
+            (texts(&edits.skipped), texts(&edits.kept))
+        }
+
+        fn record(&mut self, name: &str, class: Class) -> bool {
+            let treated = [Treated {
+                name: name.as_bytes(),
+                class,
+            }];
+            let written = self
+                .hashes
+                .record(&mut self.link, &self.lists, &treated, 1_700_000_000);
+            written.unwrap()[0]
+        }
+    }
+
+    fn lists(skip: &[&str]) -> SkipLists {
+        let skip: Vec<String> = skip.iter().map(|text| (*text).to_owned()).collect();
+        SkipLists::new(&skip, &[])
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_contradicts_the_lists_is_an_edit_and_do_not_skip_wins() {
+        let mut rig = Rig::new();
+        rig.put(SKIP, "skip.agrees");
+        rig.put(DO_NOT_SKIP, "agrees");
+        rig.put(SKIP, "edited.out");
+        rig.put(DO_NOT_SKIP, "skip.edited.in");
+        for key in [SKIP, DO_NOT_SKIP] {
+            rig.put(key, "both");
+            rig.put(key, "skip.both");
+        }
+        let found = rig.refresh();
+        let wanted = (
+            names(&["edited.out"]),
+            names(&["skip.both", "skip.edited.in"]),
+        );
+        assert_eq!(found, wanted);
+        assert!(rig.hashes.take_edits().is_some());
+        assert_eq!(rig.refresh(), wanted);
+        assert!(rig.hashes.take_edits().is_none(), "nothing has changed");
+        for (key, name) in [
+            (SKIP, "edited.out"),
+            (DO_NOT_SKIP, "skip.edited.in"),
+            (DO_NOT_SKIP, "both"),
+        ] {
+            rig.take(key, name);
+        }
+        assert_eq!(rig.refresh(), (names(&["both"]), names(&["skip.both"])));
+    }
+
+    // Between two readings of the hashes an edit is found when its metric is to be
+    // written, and is not written over.
+    #[test]
+    fn an_edit_is_never_written_over() {
+        let mut rig = Rig::new();
+        rig.refresh();
+        assert!(rig.record("a", Class::Kept));
+        assert!(rig.record("skip.b", Class::Skipped));
+        rig.take(DO_NOT_SKIP, "a");
+        rig.put(SKIP, "a");
+        rig.put(DO_NOT_SKIP, "skip.b");
+        assert!(!rig.record("a", Class::Kept));
+        assert!(!rig.record("skip.b", Class::Skipped));
+        assert_eq!(rig.edits(), (names(&["a"]), names(&["skip.b"])));
+        assert_eq!(rig.run(&["HKEYS", DO_NOT_SKIP]), ["skip.b"]);
+        assert_eq!(rig.run(&["HKEYS", SKIP]), ["a", "skip.b"]);
+        assert!(rig.record("a", Class::Skipped), "as the edit has it");
+        // The edit is taken back while the data plane still honours it.
+        rig.take(SKIP, "a");
+        assert!(!rig.record("a", Class::Skipped));
+        assert_eq!(rig.edits(), (names(&[]), names(&["skip.b"])));
+        assert!(rig.record("a", Class::Kept));
+    }
+
+    #[test]
+    fn what_was_written_under_other_lists_is_no_edit() {
+        let mut rig = Rig::new();
+        rig.refresh();
+        assert!(rig.record("skip.a", Class::Skipped));
+        assert!(rig.record("other.b", Class::Kept));
+        rig.put(DO_NOT_SKIP, "skip.edited");
+        rig.put(SKIP, "edited");
+        // A restart with other lists: nothing is known but what stands in Redis.
+        for again in [SkipHashes::default(), std::mem::take(&mut rig.hashes)] {
+            rig.hashes = again;
+            rig.lists = lists(&["other.", "skip.edited"]);
+            let found = rig.refresh();
+            assert_eq!(found, (names(&["edited"]), names(&["skip.edited"])));
+            assert_eq!(rig.run(&["HKEYS", SKIP]), ["edited"], "skip.a is gone");
+            assert_eq!(rig.run(&["HKEYS", DO_NOT_SKIP]), ["skip.edited"]);
+        }
+        assert!(rig.record("skip.a", Class::Kept));
+        assert!(rig.record("other.b", Class::Skipped));
+        assert_eq!(
+            rig.run(&["HGETALL", LISTS]),
+            ["[\"other.\",\"skip.edited\"]", "[]", "do_not_skip", "skip"]
+        );
+    }
+
+    // A cached verdict of the lists before, without the key that tells of them, is
+    // what Python takes for the truth.
+    #[test]
+    fn without_former_lists_every_contradiction_counts() {
+        let mut rig = Rig::new();
+        rig.put(SKIP, "cached");
+        rig.put(LISTS, "skip");
+        assert_eq!(rig.refresh().0, ["cached"]);
+        assert_eq!(rig.run(&["HKEYS", SKIP]), ["cached"]);
+    }
+
+    // Reading a large hash is dear, so it is read when somebody else has changed it.
+    #[test]
+    fn a_large_hash_is_read_again_only_when_its_length_tells() {
+        let mut rig = Rig::new();
+        rig.refresh();
+        let all: Vec<String> = (0..SMALL + 1).map(|at| format!("m.{at}")).collect();
+        let treated: Vec<Treated<'_>> = all
+            .iter()
+            .map(|name| Treated {
+                name: name.as_bytes(),
+                class: Class::Kept,
+            })
+            .collect();
+        for _ in 0..2 {
+            let written = rig.hashes.record(&mut rig.link, &rig.lists, &treated, 1);
+            assert!(written.unwrap().into_iter().all(|written| written));
+        }
+        rig.refresh();
+        let scans = rig.hashes.scans();
+        for _ in 1..SCAN_PASSES - 1 {
+            rig.refresh();
+        }
+        assert_eq!(rig.hashes.scans(), scans, "nobody has changed anything");
+        rig.put(SKIP, "edited");
+        assert_eq!(rig.refresh().0, ["edited"]);
+        for _ in 0..SCAN_PASSES {
+            rig.refresh();
+        }
+        assert_eq!(rig.hashes.scans(), scans + 2);
+    }
+}
