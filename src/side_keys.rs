@@ -14,8 +14,8 @@
 //!
 //! A pass takes `horizon.side_keys_s`. It reads what the shards know of their
 //! metrics, page by page, spread over its time, and writes only what differs from
-//! what the [`Ledger`] says stands in Redis, and each name again once in
-//! [`ROUND_PASSES`] passes. A name is never written before its points: while Redis is
+//! what the ledger says stands in Redis, and each name again once in
+//! 60 passes. A name is never written before its points: while Redis is
 //! away or a shard has points that wait for it, the pass waits or is cut short, and
 //! nothing is lost by that, since the next one begins where it stood.
 
