@@ -14,8 +14,8 @@
 //!
 //! A pass takes `horizon.side_keys_s`. It reads what the shards know of their
 //! metrics, page by page, spread over its time, and writes only what differs from
-//! what the [`Ledger`] says stands in Redis, and each name again once in
-//! [`ROUND_PASSES`] passes. A name is never written before its points: while Redis is
+//! what the ledger says stands in Redis, and each name again once in
+//! 60 passes. A name is never written before its points: while Redis is
 //! away or a shard has points that wait for it, the pass waits or is cut short, and
 //! nothing is lost by that, since the next one begins where it stood.
 
@@ -74,8 +74,8 @@ static SHARD_LATE: Throttle = Throttle::new(Duration::from_secs(60));
 pub struct SideKeysStatus {
     /// Passes that came to their end.
     pub passes: u64,
-    /// Passes that were cut short, since Redis or a shard did not answer, or points
-    /// waited for Redis all the time.
+    /// Passes that were cut short, since Redis or a shard did not answer, or that the
+    /// next one took up, since their time was over.
     pub passes_cut_short: u64,
     /// How long the last pass took; it is spread over its time on purpose.
     pub last_pass_ms: u64,
@@ -153,7 +153,7 @@ pub(crate) fn now_s() -> u64 {
 /// Why a pass did not come to its end.
 enum Cut {
     Told,
-    Behind,
+    Over,
     Late(usize),
     Redis(RedisError),
 }
@@ -373,8 +373,12 @@ impl Keeper {
     ) -> Result<(), Cut> {
         while self.place.0 < self.handle.shards() {
             pace.next += pace.slot;
-            if stop.wait_until(pace.next) {
+            if stop.wait_until(pace.next.min(pace.end)) {
                 return Err(Cut::Told);
+            }
+            // There are more metrics than there were when it began.
+            if Instant::now() >= pace.end {
+                return Err(Cut::Over);
             }
             let (shard, from) = self.place;
             let page = self.handle.census(shard, from, PAGE_ROWS);
@@ -403,7 +407,7 @@ impl Keeper {
     fn flush(&mut self, rules: &Rules, pace: &Pace, stop: &Stop) -> Result<(), Cut> {
         while self.is_behind() {
             if Instant::now() >= pace.end {
-                return Err(Cut::Behind);
+                return Err(Cut::Over);
             }
             if stop.wait(BEHIND_POLL) {
                 return Err(Cut::Told);
@@ -623,7 +627,7 @@ impl Keeper {
     fn tell(&mut self, cut: &Cut) {
         self.status.passes_cut_short += 1;
         match cut {
-            Cut::Told | Cut::Behind => return,
+            Cut::Told | Cut::Over => return,
             Cut::Late(shard) => {
                 if let Some(suppressed) = SHARD_LATE.admit() {
                     tracing::warn!(suppressed, "side keys: shard {shard} does not answer");

@@ -394,8 +394,8 @@ mod tests {
         /// The names that are skipped and those that are kept against the lists.
         fn edits(&self) -> (Vec<String>, Vec<String>) {
             let texts = |names: &std::collections::HashSet<Box<[u8]>>| {
-                let text = |name: &Box<[u8]>| String::from_utf8(name.to_vec()).unwrap();
-                let mut texts: Vec<String> = names.iter().map(text).collect();
+                let names = names.iter().map(|name| String::from_utf8(name.to_vec()));
+                let mut texts: Vec<String> = names.map(Result::unwrap).collect();
                 texts.sort();
                 texts
             };
