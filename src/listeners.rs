@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use socket2::Socket;
 
 use crate::datagrams::Receiver;
@@ -209,8 +209,13 @@ fn close_tcp(listen: Listen, shards: &[Sender<Message>]) {
         })
         .collect();
     for answer in answers {
-        // One that is late closes its socket later.
-        let _ = answer.recv_timeout(CLOSE_TIMEOUT);
+        if answer.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(
+                listener = listen.source.as_str(),
+                address = %listen.address,
+                "a shard is late: it closes the listener when it has the time"
+            );
+        }
     }
 }
 

@@ -391,11 +391,12 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
     loop {
         let mut next = std::pin::pin!(listener.accept());
         let mut stop = std::pin::pin!(shard.stop_accepting.wait_until(is_closing));
+        // The stop goes first: with many queued it would else come late.
         let accepted = poll_fn(|cx| {
-            if let Poll::Ready(accepted) = next.as_mut().poll(cx) {
-                return Poll::Ready(Some(accepted));
+            if stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
             }
-            stop.as_mut().poll(cx).map(|()| None)
+            next.as_mut().poll(cx).map(Some)
         })
         .await;
         match accepted {
@@ -408,7 +409,7 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
                 plane::sleep(ACCEPT_RETRY).await;
             }
             None => {
-                while let Some(accepted) = listener.accept_queued() {
+                for accepted in listener.queued() {
                     shard.hand_over(source, accepted);
                 }
                 // A wait that is merely given up may still take a connection, which

@@ -103,11 +103,10 @@ impl Listener {
         }
     }
 
-    /// A connection that is queued already, if there is one.
-    pub fn accept_queued(&self) -> Option<Accepted> {
-        self.socket.set_nonblocking(true).ok()?;
-        let (socket, _) = self.socket.accept().ok()?;
-        Some(Accepted(Handover::Owned(socket.into())))
+    /// Connections that are queued already, at most as many as the kernel holds
+    /// ready: peers may connect faster than they are taken.
+    pub fn queued(&self) -> impl Iterator<Item = Accepted> {
+        std::iter::from_fn(|| self.accept_queued()).take(BACKLOG as usize + 1)
     }
 
     /// Refuses connections from now on, and resets those that are queued. A wait in
@@ -116,6 +115,12 @@ impl Listener {
     pub fn shut(&self) {
         // It can fail only for a socket that does not listen, which is as good.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    fn accept_queued(&self) -> Option<Accepted> {
+        self.socket.set_nonblocking(true).ok()?;
+        let (socket, _) = self.socket.accept().ok()?;
+        Some(Accepted(Handover::Owned(socket.into())))
     }
 }
 
