@@ -232,6 +232,11 @@ mod tests {
     fn the_sample_changes_nothing_until_a_setting_is_uncommented() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("skyring.toml");
+        fn is_empty(section: &toml::Value) -> bool {
+            section
+                .as_table()
+                .is_some_and(|table| table.values().all(is_empty))
+        }
         let load = |text: &str| {
             std::fs::write(&file, text).unwrap();
             Settings::load(Some(&file), &[]).unwrap()
@@ -241,7 +246,7 @@ mod tests {
             toml::from_str::<toml::Table>(&sample())
                 .unwrap()
                 .values()
-                .all(|section| section.as_table().is_some_and(toml::Table::is_empty))
+                .all(is_empty)
         );
         let uncommented: Vec<String> = sample()
             .lines()

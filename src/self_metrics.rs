@@ -30,7 +30,7 @@ use crate::point::Number;
 use crate::server::Handle;
 use crate::settings::Settings;
 use crate::shard::OwnedPoint;
-use crate::side_keys::{self, Board, SideKeys, now_s};
+use crate::side_keys::{self, Board, now_s};
 
 use relay::{RelayError, Relayed};
 
@@ -70,7 +70,6 @@ pub struct SelfMetricsStatus {
 #[derive(Debug)]
 pub struct SelfMetrics {
     thread: Background,
-    status: Arc<Mutex<SelfMetricsStatus>>,
 }
 
 impl SelfMetrics {
@@ -81,17 +80,12 @@ impl SelfMetrics {
     /// # Errors
     ///
     /// The system's, when it gives no thread.
-    pub fn start(handle: Arc<Handle>, side_keys: &SideKeys) -> io::Result<Self> {
-        let status = Arc::default();
-        let maker = Maker::new(handle, side_keys.board(), Arc::clone(&status));
+    pub fn start(handle: Arc<Handle>) -> io::Result<Self> {
+        let boards = &handle.boards;
+        let (side_keys, own) = (boards.side_keys.clone(), boards.self_metrics.clone());
+        let maker = Maker::new(handle, side_keys, own);
         let thread = Background::start("skyring-self-metrics", move |stop| maker.run(stop))?;
-        Ok(Self { thread, status })
-    }
-
-    /// What it counts, at this moment.
-    pub fn status(&self) -> SelfMetricsStatus {
-        let status = self.status.lock();
-        status.unwrap_or_else(PoisonError::into_inner).clone()
+        Ok(Self { thread })
     }
 
     /// Tells the thread to end, and does not wait.
@@ -251,7 +245,7 @@ impl Maker {
             return;
         }
         let Some(carbon) = &settings.self_metrics.carbon else {
-            if !std::mem::replace(&mut self.is_told, true) {
+            if settings.self_metrics.enabled && !std::mem::replace(&mut self.is_told, true) {
                 tracing::info!(
                     "self_metrics.carbon is not set: what Skyline's programs leave in Redis for \
                      carbon stays there"

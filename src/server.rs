@@ -23,10 +23,10 @@ use crate::private_redis::PrivateRedis;
 use crate::redis::{LinkBoard, LinkState};
 use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
-use crate::self_metrics::SelfMetrics;
+use crate::self_metrics::{SelfMetrics, SelfMetricsStatus};
 use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint};
-use crate::side_keys::SideKeys;
+use crate::side_keys::{SideKeys, SideKeysStatus};
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
 
@@ -143,6 +143,14 @@ impl fmt::Display for Drained {
     }
 }
 
+/// Where the threads beside the data plane leave what they count.
+#[derive(Default)]
+pub(crate) struct Boards {
+    pub roomba: Arc<Mutex<RoombaStatus>>,
+    pub side_keys: Arc<Mutex<SideKeysStatus>>,
+    pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
+}
+
 /// What other threads may ask of a running server.
 pub struct Handle {
     started: Instant,
@@ -150,7 +158,7 @@ pub struct Handle {
     /// What each shard has last said that it counts.
     last_counts: Mutex<Vec<Counts>>,
     listeners: Mutex<Listeners>,
-    roomba: Arc<Mutex<RoombaStatus>>,
+    pub(crate) boards: Boards,
     admin: Option<SocketAddr>,
     redis: String,
     /// The settings and rules in force.
@@ -244,7 +252,7 @@ impl Server {
             draining: AtomicBool::new(false),
             last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
             listeners: Mutex::new(listeners),
-            roomba: Arc::default(),
+            boards: Boards::default(),
             admin: admin_socket
                 .as_ref()
                 .and_then(|socket| socket.local_addr().ok()),
@@ -252,7 +260,7 @@ impl Server {
             current: Mutex::new((settings, rules)),
             common,
         });
-        let roomba = Roomba::start(handle.clone(), url, handle.roomba.clone());
+        let roomba = Roomba::start(handle.clone(), url, handle.boards.roomba.clone());
         let roomba = roomba.map_err(|error| StartError::Thread {
             what: "Roomba".to_owned(),
             error,
@@ -270,7 +278,7 @@ impl Server {
             error,
         })?;
         let self_metrics =
-            SelfMetrics::start(handle.clone(), &side_keys).map_err(|error| StartError::Thread {
+            SelfMetrics::start(handle.clone()).map_err(|error| StartError::Thread {
                 what: "the thread of the self metrics".to_owned(),
                 error,
             })?;
@@ -581,7 +589,9 @@ impl Handle {
             metrics_bytes: counts.metrics_bytes,
             metrics_not_kept: counts.metrics_not_kept,
             buffer_bytes: self.common.budget.used(),
-            roomba: lock(&self.roomba).clone(),
+            roomba: lock(&self.boards.roomba).clone(),
+            side_keys: lock(&self.boards.side_keys).clone(),
+            self_metrics: lock(&self.boards.self_metrics).clone(),
         }
     }
 

@@ -99,7 +99,6 @@ pub struct SideKeysStatus {
 #[derive(Debug)]
 pub struct SideKeys {
     thread: Background,
-    board: Board,
 }
 
 /// Where the thread leaves what it counts.
@@ -113,15 +112,10 @@ impl SideKeys {
     ///
     /// The system's, when it gives no thread.
     pub fn start(handle: Arc<Handle>) -> io::Result<Self> {
-        let board = Board::default();
-        let keeper = Keeper::new(handle, board.clone());
+        let board = handle.boards.side_keys.clone();
+        let keeper = Keeper::new(handle, board);
         let thread = Background::start("skyring-side-keys", move |stop| keeper.run(stop))?;
-        Ok(Self { thread, board })
-    }
-
-    /// What it counts, at this moment.
-    pub fn status(&self) -> SideKeysStatus {
-        read(&self.board)
+        Ok(Self { thread })
     }
 
     /// Tells the thread to end, and does not wait.
@@ -132,10 +126,6 @@ impl SideKeys {
     /// Ends the thread.
     pub fn stop(self) {
         self.thread.stop();
-    }
-
-    pub(crate) fn board(&self) -> Board {
-        self.board.clone()
     }
 }
 

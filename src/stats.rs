@@ -17,7 +17,7 @@ const LATENCY_US_MAX: u64 = 3_600_000_000;
 ///
 /// A new listener is a decoder in [`crate::wire`], a row here, a setting that
 /// [`crate::Settings::listeners`] reads, and an arm where its bytes are decoded:
-/// [`crate::framing`] for a stream, [`crate::datagrams`] for datagrams. Binding,
+/// [`crate::connection`] for a stream, [`crate::datagrams`] for datagrams. Binding,
 /// counting, bounds, reload and the drain then come with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]

@@ -7,6 +7,8 @@ use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 
 use crate::roomba::RoombaStatus;
+use crate::self_metrics::SelfMetricsStatus;
+use crate::side_keys::SideKeysStatus;
 use crate::stats::{Counts, DropReason, Source, SourceCounts, Tally};
 
 /// Everything that `/api/status` shows.
@@ -38,6 +40,10 @@ pub struct Status {
     pub buffer_bytes: usize,
     /// Trimming.
     pub roomba: RoombaStatus,
+    /// The keys beside the data.
+    pub side_keys: SideKeysStatus,
+    /// Skyline's metrics about itself.
+    pub self_metrics: SelfMetricsStatus,
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.

@@ -88,7 +88,15 @@ fn cluster(loader: &mut Loader) {
             shards.nodes().join(", "),
             shards.with(&cluster.node).renumbered()
         );
-        loader.refuse(&["cluster.shards", "cluster.node"], message);
+        return loader.refuse(&["cluster.shards", "cluster.node"], message);
+    }
+    let self_metrics = &loader.settings.self_metrics;
+    if self_metrics.enabled && self_metrics.carbon.is_none() {
+        let message =
+            "with cluster.shards set, self_metrics.carbon must be set too: taken directly, \
+                       metrics that another node owns would be lost"
+                .to_owned();
+        loader.refuse(&["self_metrics.carbon", "self_metrics.enabled"], message);
     }
 }
 
