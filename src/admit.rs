@@ -626,7 +626,7 @@ mod tests {
         let mut metrics = Metrics::new(100);
         let (_, probe) = look_up(&metrics, b"a");
         let id = metrics.insert(b"a", &probe, &rules(&[]), None).unwrap();
-        let mut append = |metrics: &mut Metrics, timestamp: i64, length: i64| {
+        let append = |metrics: &mut Metrics, timestamp: i64, length: i64| {
             let entry = metrics.entry(id);
             entry.note_time(Number::Int(timestamp));
             entry.note_length(10, length, 0);
