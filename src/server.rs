@@ -306,6 +306,9 @@ impl Server {
             (Arc::new(settings.clone()), Arc::new(rules))
         });
         listeners.close_others(&settings, shards);
+        if let Some(roomba) = &self.roomba {
+            roomba.wake();
+        }
         Ok(changes)
     }
 
