@@ -81,15 +81,17 @@ const DOUBTFUL: u8 = 2;
 const SEEN: u8 = 4;
 /// As [`DOUBTFUL`], once what is under way is in Redis.
 const DOUBT_UNDER_WAY: u8 = 8;
+/// Redis has appended to its series since this was last asked.
+const APPENDED: u8 = 16;
 
 /// What a shard can say of a metric's series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tidings {
-    /// Whether points of it come through this shard, so that it would hear of other
-    /// writers.
+    /// Whether points of it went through this shard since this was last asked: only
+    /// then would it have heard of other writers.
     pub is_fed: bool,
-    /// Whether the series may hold records twice or out of order, or was appended to
-    /// by another writer, since this was last asked.
+    /// Whether the series may hold records twice or out of order, or was changed by
+    /// another writer, since this was last asked.
     pub is_doubtful: bool,
 }
 
@@ -168,11 +170,12 @@ impl Entry {
     }
 
     /// Notes that Redis has appended `bytes` from the batch `seq`, and that the
-    /// series is now `length` long. If it is longer than it could be, somebody else
-    /// has appended too.
+    /// series is now `length` long. If it has another length than these bytes alone
+    /// would give it, somebody else has appended too, or cut it, or both.
     pub fn note_length(&mut self, bytes: u32, length: i64, seq: u64) {
         let expected = i64::from(self.series_bytes) + i64::from(bytes);
-        if length > expected || self.marks & DOUBT_UNDER_WAY != 0 {
+        self.marks |= APPENDED;
+        if length != expected || self.marks & DOUBT_UNDER_WAY != 0 {
             self.marks |= DOUBTFUL;
         }
         if self.batch == seq {
@@ -337,10 +340,10 @@ impl Metrics {
         };
         let entry = &mut self.entries[id as usize];
         let tidings = Tidings {
-            is_fed: entry.series_bytes > 0,
+            is_fed: entry.marks & APPENDED != 0,
             is_doubtful: entry.marks & DOUBTFUL != 0,
         };
-        entry.marks &= !DOUBTFUL;
+        entry.marks &= !(APPENDED | DOUBTFUL);
         tidings
     }
 
@@ -614,6 +617,33 @@ mod tests {
         );
         let last = shorter.with_settings(&settings("horizon.name_bytes_max=64"));
         assert_eq!(metrics.verdict(metric, &last), None);
+    }
+
+    /// What a shard tells of other writers: it knows them by the lengths that Redis
+    /// answers, and only of series that it has appended to itself.
+    #[test]
+    fn other_writers_are_told_of_once_and_only_by_who_would_hear_of_them() {
+        let mut metrics = Metrics::new(100);
+        let (_, probe) = look_up(&metrics, b"a");
+        let id = metrics.insert(b"a", &probe, &rules(&[]), None).unwrap();
+        let append = |metrics: &mut Metrics, timestamp: i64, length: i64| {
+            let entry = metrics.entry(id);
+            entry.note_time(Number::Int(timestamp));
+            entry.note_length(10, length, 0);
+            let told = metrics.inquire(b"a");
+            assert_eq!(metrics.inquire(b"a"), Tidings::default(), "told once");
+            assert!(told.is_fed);
+            told.is_doubtful
+        };
+        assert_eq!(metrics.inquire(b"a"), Tidings::default());
+        assert!(!append(&mut metrics, 100, 10), "the key is new");
+        assert!(!append(&mut metrics, 160, 20));
+        assert!(append(&mut metrics, 220, 45), "somebody has appended");
+        assert!(append(&mut metrics, 280, 40), "or cut, or both");
+        assert!(append(&mut metrics, 340, 10), "or removed it");
+        assert!(append(&mut metrics, 340, 20), "a time comes twice");
+        assert!(append(&mut metrics, 220, 30), "or late");
+        assert!(!append(&mut metrics, 400, 40));
     }
 
     /// What the keys beside the data are made of: every metric once, and whether it

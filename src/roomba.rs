@@ -10,6 +10,9 @@
 //! It runs on a thread of its own, spreads its work over `roomba.interval_s`, and
 //! waits while points wait for Redis.
 
+pub mod change;
+pub mod deeds;
+pub mod ledger;
 mod once;
 pub mod pass;
 pub mod trim;
@@ -18,11 +21,13 @@ pub use once::trim_once;
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hdrhistogram::Histogram;
 use redis::{Connection, RedisResult};
 use serde::Serialize;
 
@@ -32,11 +37,15 @@ use crate::host;
 use crate::logging::{Throttle, printable};
 use crate::server::Handle;
 use crate::settings::{RedisUrl, Settings};
-use pass::{Company, Deeds, Namespace, PassError, Trimmer};
+use deeds::Deeds;
+use pass::{Company, Namespace, PassError, Trimmer};
 
 /// The part of an interval over which a pass is spread.
 const SPREAD: f64 = 0.8;
-/// How long it waits for points that wait for Redis, before it looks again.
+/// The part of an interval for which a pass waits for points that wait for Redis: the
+/// rest. A server that is never idle would otherwise never trim.
+const PATIENCE: f64 = 1.0 - SPREAD;
+/// How long it waits for them before it looks again.
 const BEHIND: Duration = Duration::from_millis(100);
 /// Shorter waits are saved up.
 const WAIT_MIN: Duration = Duration::from_millis(5);
@@ -58,10 +67,16 @@ pub struct RoombaStatus {
     /// What it has done.
     #[serde(flatten)]
     pub deeds: Deeds,
-    /// Quantiles of its round trips to Redis, in microseconds.
+    /// When the last pass ended, in seconds since 1970; 0 if none has.
+    pub last_pass_ended_s: i64,
+    /// Its round trips to Redis for groups of series.
+    pub trips: u64,
+    /// Quantiles of these, in microseconds.
     pub trip_p50_us: u64,
     /// The same.
     pub trip_p99_us: u64,
+    /// The same.
+    pub trip_max_us: u64,
     /// Memory of what it knows of the series.
     pub ledger_bytes: usize,
     /// What is wrong, if anything is.
@@ -70,7 +85,8 @@ pub struct RoombaStatus {
 
 /// A running Roomba. Dropping it stops it.
 pub struct Roomba {
-    stop: Sender<()>,
+    is_stopped: Arc<AtomicBool>,
+    bell: Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,28 +101,35 @@ impl Roomba {
         url: RedisUrl,
         status: Arc<Mutex<RoombaStatus>>,
     ) -> io::Result<Self> {
-        let (stop, stopped) = bounded(1);
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let (bell, rung) = bounded(1);
+        let beside = Beside {
+            handle,
+            url,
+            status,
+            is_stopped: is_stopped.clone(),
+            rung,
+        };
         let thread = std::thread::Builder::new()
             .name("skyring-roomba".to_owned())
-            .spawn(move || {
-                run(&Beside {
-                    handle,
-                    url,
-                    status,
-                    stopped,
-                });
-            })?;
+            .spawn(move || run(&beside))?;
         Ok(Self {
-            stop,
+            is_stopped,
+            bell,
             thread: Some(thread),
         })
     }
-}
 
-impl Roomba {
+    /// Has it take up changed settings now.
+    pub fn wake(&self) {
+        // If the bell is full, it will wake for that.
+        let _ = self.bell.try_send(());
+    }
+
     /// Has it end soon; to drop it waits for that.
     pub fn stop(&self) {
-        let _ = self.stop.try_send(());
+        self.is_stopped.store(true, Ordering::Release);
+        self.wake();
     }
 }
 
@@ -179,13 +202,37 @@ pub fn batch_keys(
             }
         }
     }
-    let set = format!("{}unique_metrics", settings.redis.namespace);
-    let members: u64 = redis::cmd("SCARD").arg(set).query(connection)?;
-    if keys.len() as u64 >= members {
-        // It would leave nothing to trim, which cannot be meant.
+    if leaves_nothing(connection, &settings.redis.namespace, &keys)? {
+        // That cannot be meant.
         keys.clear();
     }
     Ok(keys)
+}
+
+/// Whether every member of the set of metrics is among these keys.
+fn leaves_nothing(
+    connection: &mut Connection,
+    namespace: &str,
+    keys: &HashSet<Vec<u8>>,
+) -> RedisResult<bool> {
+    let set = format!("{namespace}unique_metrics");
+    let mut cursor = 0u64;
+    loop {
+        let scan = redis::cmd("SSCAN")
+            .arg(&set)
+            .arg(cursor)
+            .arg("COUNT")
+            .arg(SET_PAGE)
+            .query(connection)?;
+        let (next, members): (u64, Vec<Vec<u8>>) = scan;
+        if !members.iter().all(|member| keys.contains(member)) {
+            return Ok(false);
+        }
+        cursor = next;
+        if cursor == 0 {
+            return Ok(true);
+        }
+    }
 }
 
 /// Seconds since 1970.
@@ -199,13 +246,30 @@ struct Beside {
     handle: Arc<Handle>,
     url: RedisUrl,
     status: Arc<Mutex<RoombaStatus>>,
-    stopped: Receiver<()>,
+    is_stopped: Arc<AtomicBool>,
+    rung: Receiver<()>,
 }
 
 impl Beside {
-    /// Waits; false if it is to stop.
+    /// Waits for so long at the most; false if it is to stop.
     fn wait(&self, time: Duration) -> bool {
-        self.stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+        if !self.is_stopped() {
+            // It may be rung for, or not: who asked looks for the reason.
+            let _ = self.rung.recv_timeout(time);
+        }
+        !self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether what a pass was made under is not in force any more.
+    fn has_changed(&self, settings: &Settings) -> bool {
+        let now = self.handle.settings();
+        now.roomba != settings.roomba
+            || now.redis.full_duration_s != settings.redis.full_duration_s
+            || now.batch != settings.batch
     }
 
     fn note(&self, change: impl FnOnce(&mut RoombaStatus)) {
@@ -221,30 +285,44 @@ fn run(beside: &Beside) {
     loop {
         let started = Instant::now();
         let settings = beside.handle.settings();
-        let interval = Duration::from_secs(settings.roomba.interval_s.into());
         beside.note(|status| status.enabled = settings.roomba.enabled);
         if settings.roomba.enabled {
-            match round(beside, &settings, &mut trimmers, is_connected) {
-                Ok(()) => {
-                    is_connected = true;
-                    beside.note(|status| status.error.clear());
-                }
-                Err(PassError::Stopped) => return,
-                Err(PassError::Redis(error)) => {
-                    is_connected = false;
-                    let text = printable(&error.to_string()).into_owned();
-                    static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
-                    if let Some(suppressed) = BRAKE.admit() {
-                        tracing::warn!(error = text, suppressed, "series are not trimmed for now");
-                    }
-                    beside.note(|status| status.error = text);
-                }
-            }
+            let result = round(beside, &settings, &mut trimmers, is_connected);
+            is_connected = !matches!(result, Err(PassError::Redis(_)));
+            conclude(beside, result);
         }
         show(beside, &trimmers);
-        let rest = interval.saturating_sub(started.elapsed());
-        if !beside.wait(rest.max(WAIT_MIN)) {
+        // Also after a pass that was late something else may be asked for.
+        let mut is_wanted = beside.wait(WAIT_MIN);
+        while is_wanted && !beside.has_changed(&settings) {
+            let interval = Duration::from_secs(settings.roomba.interval_s.into());
+            let rest = interval.saturating_sub(started.elapsed());
+            if rest.is_zero() {
+                break;
+            }
+            is_wanted = beside.wait(rest);
+        }
+        if !is_wanted {
             return;
+        }
+    }
+}
+
+/// Tells how a pass has ended.
+fn conclude(beside: &Beside, result: Result<(), PassError>) {
+    match result {
+        Ok(()) => beside.note(|status| {
+            status.error.clear();
+            status.last_pass_ended_s = now_s();
+        }),
+        Err(PassError::Stopped | PassError::Reloaded) => {}
+        Err(PassError::Redis(error)) => {
+            let text = printable(&error.to_string()).into_owned();
+            static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
+            if let Some(suppressed) = BRAKE.admit() {
+                tracing::warn!(error = text, suppressed, "series are not trimmed for now");
+            }
+            beside.note(|status| status.error = text);
         }
     }
 }
@@ -258,20 +336,18 @@ fn round(
 ) -> Result<(), PassError> {
     let namespaces = namespaces(settings);
     trimmers.retain(|(known, _)| namespaces.iter().any(|new| new.prefix == known.prefix));
+    if !is_connected {
+        for (_, trimmer) in trimmers.iter_mut() {
+            trimmer.reconnect(host::connect_redis(&beside.url)?)?;
+        }
+    }
     let share = 1.0 / namespaces.len() as f64;
     for namespace in namespaces {
         let at = trimmers
             .iter()
             .position(|(known, _)| known.prefix == namespace.prefix);
         let at = match at {
-            Some(at) => {
-                if !is_connected {
-                    trimmers[at]
-                        .1
-                        .reconnect(host::connect_redis(&beside.url)?)?;
-                }
-                at
-            }
+            Some(at) => at,
             None => {
                 let trimmer = Trimmer::new(host::connect_redis(&beside.url)?, false)?;
                 trimmers.push((namespace.clone(), trimmer));
@@ -284,12 +360,14 @@ fn round(
             trimmer.forget();
             *known = namespace.clone();
         }
-        let excluded = batch_keys(&mut host::connect_redis(&beside.url)?, settings)?;
+        let excluded = batch_keys(trimmer.connection(), settings)?;
         let interval = Duration::from_secs(settings.roomba.interval_s.into());
         let mut company = Shards {
             beside,
+            settings,
             started: Instant::now(),
             spread: interval.mul_f64(SPREAD * share),
+            patience: interval.mul_f64(PATIENCE * share),
             is_fed_here: namespace.prefix == settings.redis.namespace,
         };
         trimmer.pass(&namespace, &excluded, now_s(), &mut company)?;
@@ -311,26 +389,38 @@ fn round(
 }
 
 fn show(beside: &Beside, trimmers: &[(Namespace, Trimmer)]) {
+    let Some((_, first)) = trimmers.first() else {
+        return;
+    };
+    let mut deeds = first.deeds.clone();
+    let mut trip_us: Histogram<u64> = first.trip_us.clone();
+    let mut ledger_bytes = first.ledger_bytes();
+    for (_, other) in &trimmers[1..] {
+        deeds += &other.deeds;
+        ledger_bytes += other.ledger_bytes();
+        // Both grow by themselves, so that this cannot fail.
+        let _ = trip_us.add(&other.trip_us);
+    }
     beside.note(|status| {
-        let Some((_, first)) = trimmers.first() else {
-            return;
-        };
-        status.deeds = first.deeds.clone();
-        status.ledger_bytes = first.ledger_bytes();
-        status.trip_p50_us = first.trip_us.value_at_quantile(0.5);
-        status.trip_p99_us = first.trip_us.value_at_quantile(0.99);
-        for (_, mini) in &trimmers[1..] {
-            status.deeds += &mini.deeds;
-            status.ledger_bytes += mini.ledger_bytes();
-        }
+        status.deeds = deeds;
+        status.ledger_bytes = ledger_bytes;
+        status.trips = trip_us.len();
+        status.trip_p50_us = trip_us.value_at_quantile(0.5);
+        status.trip_p99_us = trip_us.value_at_quantile(0.99);
+        status.trip_max_us = trip_us.max();
     });
 }
 
 /// The shards, who know what they have appended, and how they fare.
 struct Shards<'b> {
     beside: &'b Beside,
+    /// Those that the pass is made under.
+    settings: &'b Settings,
     started: Instant,
+    /// Over how long the pass is spread.
     spread: Duration,
+    /// How long it still waits for points that wait for Redis.
+    patience: Duration,
     /// Whether the shards write the series in question.
     is_fed_here: bool,
 }
@@ -344,23 +434,29 @@ impl Company for Shards<'_> {
     }
 
     fn go_on(&mut self, done: u64, all: u64) -> Result<(), PassError> {
-        while self.beside.handle.inquire(Vec::new()).is_behind {
-            if !self.beside.wait(BEHIND) {
-                return Err(PassError::Stopped);
-            }
+        while !self.patience.is_zero() && self.beside.handle.inquire(Vec::new()).is_behind {
+            self.wait(BEHIND)?;
+            self.patience = self.patience.saturating_sub(BEHIND);
         }
         let part = done as f64 / all.max(1) as f64;
         let due = self.spread.mul_f64(part.min(1.0));
         let wait = due.saturating_sub(self.started.elapsed());
-        let wait = if wait < WAIT_MIN {
+        self.wait(if wait < WAIT_MIN {
             Duration::ZERO
         } else {
             wait
-        };
-        if self.beside.wait(wait) {
-            Ok(())
-        } else {
-            Err(PassError::Stopped)
+        })
+    }
+}
+
+impl Shards<'_> {
+    fn wait(&self, time: Duration) -> Result<(), PassError> {
+        if !self.beside.wait(time) {
+            return Err(PassError::Stopped);
         }
+        if self.beside.has_changed(self.settings) {
+            return Err(PassError::Reloaded);
+        }
+        Ok(())
     }
 }

@@ -329,6 +329,9 @@ impl Server {
             (Arc::new(settings.clone()), Arc::new(rules))
         });
         listeners.close_others(&settings, shards);
+        if let Some(roomba) = &self.roomba {
+            roomba.wake();
+        }
         Ok(changes)
     }
 
@@ -511,9 +514,13 @@ impl Handle {
         };
         let ask_about = |reply| Message::Inquire(names.clone(), reply);
         for answer in ask(&self.common.inboxes, ask_about) {
-            // A shard that is late has enough to do.
+            // A shard that is late has enough to do, and what it will tell nobody is
+            // lost: all that it could have named is in doubt.
             let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) else {
                 all.is_behind = true;
+                for tidings in &mut all.tidings {
+                    tidings.is_doubtful = true;
+                }
                 continue;
             };
             all.is_behind |= shard.is_behind;

@@ -374,6 +374,7 @@ impl Status {
                 micros,
             )?;
         }
+        self.roomba.add_to(&page)?;
         page.set(
             "uptime_seconds",
             "Seconds since the start.",
@@ -381,6 +382,146 @@ impl Status {
             self.uptime_s,
         )?;
         page.text()
+    }
+}
+
+impl RoombaStatus {
+    fn add_to(&self, page: &Page) -> prometheus::Result<()> {
+        let deeds = &self.deeds;
+        let plain: [(&str, &str, u64); 23] = [
+            (
+                "roomba_enabled",
+                "1 if series are trimmed.",
+                u64::from(self.enabled),
+            ),
+            (
+                "roomba_failing",
+                "1 if the last pass ended with an error.",
+                u64::from(!self.error.is_empty()),
+            ),
+            (
+                "roomba_passes_total",
+                "Passes over all series that came to their end.",
+                deeds.passes,
+            ),
+            (
+                "roomba_last_pass_ended_timestamp_seconds",
+                "When the last pass ended, since 1970; 0 if none has.",
+                self.last_pass_ended_s.unsigned_abs(),
+            ),
+            (
+                "roomba_members",
+                "Members of the set of metrics, in the last pass.",
+                deeds.members,
+            ),
+            (
+                "roomba_batch_members",
+                "Members that were left to batch processing, in the last pass.",
+                deeds.batch_members,
+            ),
+            (
+                "roomba_looked_at_total",
+                "Series of which something was read.",
+                deeds.looked_at,
+            ),
+            (
+                "roomba_read_whole_total",
+                "Series of which all was read.",
+                deeds.read_whole,
+            ),
+            (
+                "roomba_cut_total",
+                "Series whose old records were cut off.",
+                deeds.cut,
+            ),
+            (
+                "roomba_mended_total",
+                "Series put in order, or rid of duplicates or of what is no record.",
+                deeds.mended,
+            ),
+            (
+                "roomba_removed_total",
+                "Series removed since they had no record that is new enough.",
+                deeds.removed,
+            ),
+            (
+                "roomba_ghosts_total",
+                "Members removed since they had no series.",
+                deeds.ghosts,
+            ),
+            (
+                "roomba_quarantined_total",
+                "Series of which a copy was set aside since it could not all be read.",
+                deeds.quarantined,
+            ),
+            (
+                "roomba_conflicts_total",
+                "Changes not made since another writer had changed the series.",
+                deeds.conflicts,
+            ),
+            (
+                "roomba_refused_total",
+                "Commands that Redis refused, and series too long to be read.",
+                deeds.refused,
+            ),
+            (
+                "roomba_records_old_total",
+                "Records cut off since they were too old.",
+                deeds.records_old,
+            ),
+            (
+                "roomba_records_duplicate_total",
+                "Records dropped for another one of the same timestamp.",
+                deeds.records_duplicate,
+            ),
+            (
+                "roomba_values_foreign_total",
+                "Values dropped since they are no records of two numbers.",
+                deeds.values_foreign,
+            ),
+            (
+                "roomba_replaced_bytes_total",
+                "Bytes of the parts that were replaced, before.",
+                deeds.bytes_before,
+            ),
+            (
+                "roomba_kept_bytes_total",
+                "Bytes of the parts that were replaced, after.",
+                deeds.bytes_after,
+            ),
+            (
+                "roomba_redis_microseconds_total",
+                "Time of all round trips to Redis for groups of series.",
+                deeds.redis_us,
+            ),
+            (
+                "roomba_trips_total",
+                "Round trips to Redis for groups of series.",
+                self.trips,
+            ),
+            (
+                "roomba_ledger_bytes",
+                "Memory of what is known of the series.",
+                self.ledger_bytes as u64,
+            ),
+        ];
+        for (name, help, number) in plain {
+            page.set(name, help, &[], number)?;
+        }
+        let quantiles = [
+            ("0.5", self.trip_p50_us),
+            ("0.99", self.trip_p99_us),
+            ("1", self.trip_max_us),
+        ];
+        for (quantile, micros) in quantiles {
+            page.set(
+                "roomba_trip_microseconds",
+                "Round trips to Redis for groups of series, by quantile, since the start.",
+                &[("quantile", quantile)],
+                micros,
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -4,23 +4,33 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::pass::{Company, Deeds, PassError, Trimmer};
+use super::deeds::Deeds;
+use super::pass::{Company, PassError, Trimmer};
 use super::{batch_keys, namespaces, now_s};
 use crate::admit::Tidings;
 use crate::cli::{EXIT_FAILED, print, tell};
 use crate::host;
+use crate::logging;
 use crate::settings::Settings;
 
 /// Trims every series, or only counts what would be trimmed, and prints what was
 /// done.
 pub fn trim_once(settings: &Settings, is_dry: bool) -> ExitCode {
+    // What is set aside is told there.
+    logging::init(settings.log.level, settings.log.format);
     match pass(settings, is_dry) {
         Ok(deeds) => print(&report(&deeds, is_dry)),
         Err(error) => {
             let url = settings.redis_url();
+            let stays = if is_dry {
+                ""
+            } else {
+                "; what was trimmed until then stays trimmed"
+            };
+            let mend = "see to that Redis runs and takes writes, or set redis.url";
             tell(
                 EXIT_FAILED,
-                &format!("{url}: {error}; what was trimmed until then stays trimmed"),
+                &format!("redis at {url}: {error}: {mend}{stays}"),
             )
         }
     }
@@ -50,39 +60,28 @@ fn style() -> ProgressStyle {
 }
 
 fn report(deeds: &Deeds, is_dry: bool) -> String {
-    let would = if is_dry { "would be " } else { "" };
-    let Deeds {
-        members,
-        batch_members,
-        cut,
-        mended,
-        removed,
-        ghosts,
-        quarantined,
-        conflicts,
-        refused,
-        records_old,
-        records_duplicate,
-        values_foreign,
-        bytes_before,
-        bytes_after,
-        ..
-    } = deeds;
-    let bytes = bytes_before.saturating_sub(*bytes_after);
-    format!(
-        "series                  {members:>12}, of which {batch_members} are left to batch processing\n\
-         {would}cut                     {cut:>12}\n\
-         {would}put in order            {mended:>12}\n\
-         {would}removed                 {removed:>12}\n\
-         {would}set aside               {quarantined:>12}\n\
-         members without series  {ghosts:>12}\n\
-         records too old         {records_old:>12}\n\
-         records duplicate       {records_duplicate:>12}\n\
-         values that are none    {values_foreign:>12}\n\
-         bytes less              {bytes:>12}\n\
-         changed by others       {conflicts:>12}, and so read again\n\
-         refused by Redis        {refused:>12}\n"
-    )
+    let be = if is_dry { "would be " } else { "" };
+    let bytes_less = deeds.bytes_before.saturating_sub(deeds.bytes_after);
+    let rows = [
+        ("", "series", deeds.members),
+        ("", "left to batch processing", deeds.batch_members),
+        (be, "cut", deeds.cut),
+        (be, "put in order", deeds.mended),
+        (be, "removed", deeds.removed),
+        (be, "removed, without series", deeds.ghosts),
+        (be, "set aside", deeds.quarantined),
+        ("", "records too old", deeds.records_old),
+        ("", "records twice", deeds.records_duplicate),
+        ("", "values that are no record", deeds.values_foreign),
+        ("", "bytes less", bytes_less),
+        ("", "changed by others meanwhile", deeds.conflicts),
+        ("", "refused by Redis", deeds.refused),
+    ];
+    let line = |(be, what, number): (&str, &str, u64)| {
+        let label = format!("{be}{what}");
+        format!("{label:<34}{number:>14}\n")
+    };
+    rows.map(line).concat()
 }
 
 /// Nobody else is asked, and nobody is waited for.

@@ -5,28 +5,31 @@
 //! | reason | what is read | what may follow |
 //! | --- | --- | --- |
 //! | nothing is known of it | all | whatever it needs |
-//! | its oldest record is due | a little of the front, and what was appended since | the old records are cut off |
-//! | somebody may have written out of order | what was appended since | that part is put in order, or all is read |
+//! | its oldest record is due | a little of the front, and the end | the old records are cut off |
+//! | somebody may have written out of order | the end: its newest second, and what was appended since | the end is put in order, or all is read |
 //!
-//! What is known of a series is in the ledger: up to where it was found in order,
-//! its newest timestamp there, and when its oldest record is due. Who feeds it says
-//! whether there is reason for doubt: see [`crate::admit::Tidings`].
+//! What is known of a series is in the [`Ledger`]. Who feeds it says whether there is
+//! reason for doubt: see [`crate::admit::Tidings`].
 //!
 //! Every change is a script on the server that first compares the bytes it replaces
-//! with those that were read, so that no other writer's work is lost.
+//! with those that were read, so that no other writer's work is lost; see
+//! [`super::change`]. What becomes of a change is known only by its answer: until then
+//! nothing is known of the series.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher};
-use std::ops::AddAssign;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foldhash::quality::RandomState;
 use hdrhistogram::Histogram;
-use redis::{Connection, Pipeline, RedisError, RedisResult, Script, Value};
-use serde::Serialize;
+use redis::{Connection, Pipeline, RedisError, RedisResult, Value};
 
+use super::change::{ASIDE, Change, Changes, LAST_TRIMMED, Part, Scripts};
+use super::deeds::{Deed, Deeds};
+use super::ledger::{Known, Ledger};
 use super::trim::{self, Action, Found, Span};
 use crate::admit::Tidings;
+use crate::connection::LOG_PERIOD;
+use crate::logging::{Throttle, printable};
 
 /// Members that are fetched, and asked about, together.
 const PAGE: usize = 250;
@@ -36,13 +39,14 @@ const GROUP: usize = 16;
 const FRONT_BYTES: usize = 256;
 /// The same when those are all old.
 const LONG_FRONT_BYTES: usize = 16 << 10;
+/// Longest series that is read together with others.
+const TOGETHER_BYTES: usize = 1 << 20;
+/// Longest series that is read as a whole.
+const SERIES_BYTES_MAX: usize = 128 << 20;
 /// Round trips for one group, at most; what is not done then waits for the next pass.
-const ROUNDS: usize = 4;
-/// Skyline's record of when each series was last trimmed.
-const LAST_TRIMMED: &str = "horizon.roomba.metrics_last_trimmed";
-/// In front of the keys of series that were set aside.
-const ASIDE: &str = "skyring.quarantine.";
-/// Passes after which the record of trims is rid of series that are no more.
+const ROUNDS: usize = 8;
+/// The record of trims is rid of series that are no more by the first pass and by
+/// each that is as many further.
 const CLEAN_PASSES: u64 = 60;
 
 /// Series under one prefix, and how long they are kept.
@@ -65,6 +69,9 @@ pub enum PassError {
     /// It was told to.
     #[error("stopped")]
     Stopped,
+    /// The settings that it was made under are not those in force.
+    #[error("the settings have changed")]
+    Reloaded,
     /// Redis is away, or refuses.
     #[error(transparent)]
     Redis(#[from] RedisError),
@@ -83,107 +90,69 @@ pub trait Company {
     fn go_on(&mut self, done: u64, all: u64) -> Result<(), PassError>;
 }
 
-/// What passes have done.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Deeds {
-    /// Passes that came to their end.
-    pub passes: u64,
-    /// Members of the set of metrics, in the last pass.
-    pub members: u64,
-    /// Members that were left to batch processing, in the last pass.
-    pub batch_members: u64,
-    /// Series of which something was read.
-    pub looked_at: u64,
-    /// Series of which all was read.
-    pub read_whole: u64,
-    /// Series whose old records were cut off.
-    pub cut: u64,
-    /// Series that were put in order or rid of duplicates or of what is no record.
-    pub mended: u64,
-    /// Series that were removed, since they had no record that is new enough.
-    pub removed: u64,
-    /// Members that were removed, since they had no series.
-    pub ghosts: u64,
-    /// Series of which a copy was set aside, since it could not all be read.
-    pub quarantined: u64,
-    /// Changes that were not made, since another writer had changed the series.
-    pub conflicts: u64,
-    /// Commands that Redis refused, such as for a key of another type.
-    pub refused: u64,
-    /// Records that were cut off since they were too old.
-    pub records_old: u64,
-    /// Records that were dropped for another one of the same timestamp.
-    pub records_duplicate: u64,
-    /// Values that were dropped since they are no records of two numbers.
-    pub values_foreign: u64,
-    /// Bytes of the parts that were replaced, before.
-    pub bytes_before: u64,
-    /// The same, after.
-    pub bytes_after: u64,
-    /// Time of all round trips to Redis, in microseconds.
-    pub redis_us: u64,
-    /// How long the last pass took, in seconds.
-    pub last_pass_s: f64,
-}
-
-impl AddAssign<&Self> for Deeds {
-    fn add_assign(&mut self, other: &Self) {
-        self.passes += other.passes;
-        self.members += other.members;
-        self.batch_members += other.batch_members;
-        self.looked_at += other.looked_at;
-        self.read_whole += other.read_whole;
-        self.cut += other.cut;
-        self.mended += other.mended;
-        self.removed += other.removed;
-        self.ghosts += other.ghosts;
-        self.quarantined += other.quarantined;
-        self.conflicts += other.conflicts;
-        self.refused += other.refused;
-        self.records_old += other.records_old;
-        self.records_duplicate += other.records_duplicate;
-        self.values_foreign += other.values_foreign;
-        self.bytes_before += other.bytes_before;
-        self.bytes_after += other.bytes_after;
-        self.redis_us += other.redis_us;
-        self.last_pass_s += other.last_pass_s;
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct State {
-    /// Length of the front that was found in order.
-    clean_bytes: u32,
-    /// Newest timestamp in it, and when the oldest is due, in seconds since 1970.
-    newest_s: u32,
-    due_s: u32,
-    /// The pass that has seen it last, cut to 32 bits.
-    pass: u32,
-}
-
+/// Why a series is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+pub enum Reason {
+    /// Nothing is known of it.
     Unknown,
+    /// As `Unknown`, and nothing was found: there is no series, or an empty one.
+    Nothing,
+    /// As `Unknown`, and it is too long to be read together with others.
+    Long,
+    /// Its oldest record is due; so many bytes of the front are read.
     Due(usize),
+    /// It may be out of order.
     Doubt,
 }
 
+impl Reason {
+    /// How many commands it takes.
+    fn looks(self) -> usize {
+        match self {
+            Self::Due(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Task<'m> {
     key: &'m [u8],
     reason: Reason,
 }
 
+/// Where the series are of one pass.
+struct Place<'p> {
+    namespace: &'p Namespace,
+    set: String,
+    oldest_s: i64,
+    now_s: i64,
+}
+
+impl Place<'_> {
+    fn due_s(&self, first_s: i64) -> i64 {
+        first_s.saturating_add(self.namespace.duration_s + self.namespace.slack_s)
+    }
+
+    fn known(&self, span: Span) -> Option<Known> {
+        Known::new(span.last_at, span.last_s, self.due_s(span.first_s))
+    }
+}
+
+/// What the end of a series becomes.
+struct End {
+    known: Known,
+    found: Found,
+    /// Other bytes, if it is not in order.
+    new: Option<Vec<u8>>,
+}
+
 /// See the module.
 pub struct Trimmer {
     connection: Connection,
-    replace: Script,
-    remove: Script,
-    set_aside: Script,
-    /// By a hash of the key.
-    ledger: HashMap<u64, State, RandomState>,
-    hasher: RandomState,
+    scripts: Arc<Scripts>,
+    ledger: Ledger,
     is_dry: bool,
-    now_s: i64,
     /// What was done so far.
     pub deeds: Deeds,
     /// Round trips of groups to Redis, in microseconds.
@@ -202,13 +171,9 @@ impl Trimmer {
         let trip_us = Histogram::new(2).unwrap();
         let mut trimmer = Self {
             connection,
-            replace: Script::new(include_str!("replace.lua")),
-            remove: Script::new(include_str!("remove.lua")),
-            set_aside: Script::new(include_str!("set_aside.lua")),
-            ledger: HashMap::default(),
-            hasher: RandomState::default(),
+            scripts: Arc::default(),
+            ledger: Ledger::default(),
             is_dry,
-            now_s: 0,
             deeds: Deeds::default(),
             trip_us,
         };
@@ -226,6 +191,11 @@ impl Trimmer {
         self.load_scripts()
     }
 
+    /// Its connection.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// Forgets what is known of every series, so that each is read anew.
     pub fn forget(&mut self) {
         self.ledger.clear();
@@ -233,7 +203,7 @@ impl Trimmer {
 
     /// Memory of what is known, in bytes.
     pub fn ledger_bytes(&self) -> usize {
-        self.ledger.capacity() * (size_of::<(u64, State)>() + 1)
+        self.ledger.bytes()
     }
 
     /// Looks at every series for which there is a reason at the time `now_s`, in
@@ -241,7 +211,7 @@ impl Trimmer {
     ///
     /// # Errors
     ///
-    /// When it is told to stop, or Redis is away.
+    /// When it is told to stop, or Redis is away or refuses for now.
     pub fn pass(
         &mut self,
         namespace: &Namespace,
@@ -250,229 +220,278 @@ impl Trimmer {
         company: &mut dyn Company,
     ) -> Result<(), PassError> {
         let started = Instant::now();
-        self.now_s = now_s;
-        let set = format!("{}unique_metrics", namespace.prefix);
-        let members: u64 = redis::cmd("SCARD").arg(&set).query(&mut self.connection)?;
+        let place = Place {
+            namespace,
+            set: format!("{}unique_metrics", namespace.prefix),
+            oldest_s: now_s.saturating_sub(namespace.duration_s),
+            now_s,
+        };
+        let size = redis::cmd("SCARD").arg(&place.set).to_owned();
+        let members: u64 = size.query(&mut self.connection)?;
         let (mut done, mut left_out, mut cursor) = (0, 0, 0u64);
         loop {
             let scan = redis::cmd("SSCAN")
-                .arg(&set)
+                .arg(&place.set)
                 .arg(cursor)
                 .arg("COUNT")
                 .arg(PAGE)
                 .query(&mut self.connection)?;
-            let (next, keys): (u64, Vec<Vec<u8>>) = scan;
+            let (next, mut keys): (u64, Vec<Vec<u8>>) = scan;
+            // While the set is rehashed a member may come twice.
+            keys.sort_unstable();
+            keys.dedup();
             for page in keys.chunks(PAGE) {
-                let (before, due): (usize, Vec<&[u8]>) = (
-                    page.len(),
-                    page.iter()
-                        .filter(|key| !excluded.contains(*key))
-                        .map(Vec::as_slice)
-                        .collect(),
-                );
-                left_out += (before - due.len()) as u64;
-                self.page(namespace, &set, &due, done, members, company)?;
-                done += before as u64;
+                let due = page.iter().filter(|key| !excluded.contains(*key));
+                let due: Vec<&[u8]> = due.map(Vec::as_slice).collect();
+                left_out += (page.len() - due.len()) as u64;
+                self.page(&place, &due, done, members, company)?;
+                done += page.len() as u64;
             }
-            company.go_on(done, members)?;
             cursor = next;
             if cursor == 0 {
                 break;
             }
+            company.go_on(done, members)?;
+        }
+        self.ledger.end_pass();
+        if !self.is_dry && self.deeds.passes.is_multiple_of(CLEAN_PASSES) {
+            self.clean_trims(&place)?;
         }
         self.deeds.passes += 1;
         self.deeds.members = done;
         self.deeds.batch_members = left_out;
-        self.end_of_pass()?;
         self.deeds.last_pass_s = started.elapsed().as_secs_f64();
         Ok(())
     }
 
     fn page(
         &mut self,
-        namespace: &Namespace,
-        set: &str,
+        place: &Place<'_>,
         keys: &[&[u8]],
         done: u64,
         members: u64,
         company: &mut dyn Company,
     ) -> Result<(), PassError> {
-        let prefix = namespace.prefix.as_bytes();
-        let name = |key: &&[u8]| Box::from(key.strip_prefix(prefix).unwrap_or(key));
+        let prefix = place.namespace.prefix.as_bytes();
+        // No metric has the empty name: of what is outside of the namespace nobody
+        // can tell anything.
+        let name = |key: &&[u8]| Box::from(key.strip_prefix(prefix).unwrap_or_default());
         let tidings = company.tidings(keys.iter().map(name).collect());
         let mut tasks = Vec::new();
         for (key, tidings) in keys.iter().zip(tidings) {
-            if let Some(reason) = self.reason(key, tidings) {
+            if let Some(reason) = self.reason(key, tidings, place.now_s) {
                 tasks.push(Task { key, reason });
             }
         }
-        let pages = tasks.len().div_ceil(GROUP) as u64;
-        let mut tasks = tasks.into_iter();
-        for number in 0..pages {
-            let mut group: Vec<Task<'_>> = tasks.by_ref().take(GROUP).collect();
-            for _ in 0..ROUNDS {
-                if group.is_empty() {
-                    break;
-                }
-                group = self.round(namespace, set, group)?;
-            }
-            company.go_on(done + number * keys.len() as u64 / pages, members)?;
+        let groups = tasks.len().div_ceil(GROUP) as u64;
+        for (number, group) in tasks.chunks(GROUP).enumerate() {
+            self.group(place, group.to_vec())?;
+            company.go_on(done + number as u64 * keys.len() as u64 / groups, members)?;
         }
         Ok(())
     }
 
-    fn reason(&mut self, key: &[u8], tidings: Tidings) -> Option<Reason> {
-        let now_s = self.now_s;
-        let pass = self.deeds.passes as u32;
-        let hash = self.hash(key);
-        let Some(state) = self.ledger.get_mut(&hash) else {
+    fn reason(&mut self, key: &[u8], tidings: Tidings, now_s: i64) -> Option<Reason> {
+        let Some(known) = self.ledger.see(key) else {
             return Some(Reason::Unknown);
         };
-        state.pass = pass;
-        if i64::from(state.due_s) <= now_s {
+        if tidings.is_doubtful {
+            // Who tells this has seen what was changed, and it is told once.
+            known.is_changed = false;
+            known.is_doubtful = true;
+        }
+        if i64::from(known.due_s) <= now_s {
             return Some(Reason::Due(FRONT_BYTES));
         }
         // Of a series that comes another way nobody would tell us.
-        (tidings.is_doubtful || !tidings.is_fed).then_some(Reason::Doubt)
+        let is_watched = tidings.is_fed && !known.is_changed;
+        (known.is_doubtful || !is_watched).then_some(Reason::Doubt)
     }
 
-    /// Looks at the series of a group and makes the changes they need; returns those
-    /// at which a further look is needed.
+    /// Looks at series until each is as it should be.
+    fn group<'m>(&mut self, place: &'m Place<'_>, mut group: Vec<Task<'m>>) -> RedisResult<()> {
+        for _ in 0..ROUNDS {
+            let (long, short): (Vec<_>, Vec<_>) =
+                group.iter().partition(|task| task.reason == Reason::Long);
+            if short.is_empty() && long.is_empty() {
+                break;
+            }
+            group = Vec::new();
+            for tasks in std::iter::once(short).chain(long.into_iter().map(|task| vec![task])) {
+                if !tasks.is_empty() {
+                    group.extend(self.round(place, tasks)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at series and makes the changes they need; returns those at which a
+    /// further look is needed.
     fn round<'m>(
         &mut self,
-        namespace: &Namespace,
-        set: &str,
-        group: Vec<Task<'m>>,
+        place: &'m Place<'_>,
+        tasks: Vec<Task<'m>>,
     ) -> RedisResult<Vec<Task<'m>>> {
         let mut looks = redis::pipe();
-        for task in &group {
-            let clean = self.clean_bytes(task.key);
-            match task.reason {
-                Reason::Unknown => looks.cmd("GET").arg(task.key),
-                Reason::Due(bytes) => {
-                    looks.cmd("GETRANGE").arg(task.key).arg(0).arg(bytes - 1);
-                    looks.cmd("STRLEN").arg(task.key);
-                    looks.cmd("GETRANGE").arg(task.key).arg(clean).arg(-1)
-                }
-                Reason::Doubt => looks.cmd("GETRANGE").arg(task.key).arg(clean).arg(-1),
-            };
+        for task in &tasks {
+            self.look(task, &mut looks);
         }
         let mut replies = self.ask(&mut looks)?.into_iter();
         let mut again = Vec::new();
-        let mut changes = Changes::default();
-        for task in group {
+        let mut changes = Changes::new(self.scripts.clone(), &place.set);
+        for task in tasks {
             self.deeds.looked_at += 1;
-            let count = if matches!(task.reason, Reason::Due(_)) {
-                3
-            } else {
-                1
+            let key = task.key;
+            // All that belong to it, even if the first is an error.
+            let read: Vec<_> = replies.by_ref().take(task.reason.looks()).collect();
+            let read: RedisResult<Vec<Value>> = read.into_iter().collect();
+            let read = match read {
+                Ok(read) => read,
+                Err(error) if is_about_the_key(&error) => {
+                    self.refuse(key);
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
-            let read: Result<Vec<Option<Vec<u8>>>, ()> =
-                replies.by_ref().take(count).map(bytes_of).collect();
-            let Ok(mut read) = read else {
-                self.deeds.refused += 1;
-                self.forget_key(task.key);
-                continue;
-            };
-            let last = read.pop().flatten();
-            let next = match task.reason {
-                Reason::Unknown => self.whole(namespace, set, task.key, last, &mut changes),
-                Reason::Due(bytes) => {
-                    let length = read.pop().flatten().unwrap_or_default();
-                    let front = read.pop().flatten().unwrap_or_default();
-                    let tail = last.unwrap_or_default();
-                    let clean = self.clean_bytes(task.key);
-                    if length.as_slice() < clean.to_be_bytes().as_slice() {
-                        // Somebody else has cut it.
-                        Some(Reason::Unknown)
-                    } else {
-                        self.due(namespace, task.key, (&front, bytes), &tail, &mut changes)
+            let mut read = read.into_iter();
+            let next = match (task.reason, read.next(), read.next()) {
+                (Reason::Unknown | Reason::Long, Some(Value::BulkString(bytes)), None) => {
+                    self.unknown(place, task, &bytes, &mut changes)
+                }
+                (Reason::Nothing, Some(Value::Int(count)), None) => {
+                    if count == 0 {
+                        changes.remove(plain(key, Deed::RemoveGhost), b"");
                     }
+                    None
                 }
-                Reason::Doubt => {
-                    let tail = last.unwrap_or_default();
-                    self.tail(task.key, &tail, true, &mut changes)
+                (
+                    Reason::Due(bytes),
+                    Some(Value::BulkString(front)),
+                    Some(Value::BulkString(end)),
+                ) => self.due(place, key, (&front, bytes), &end, &mut changes),
+                (Reason::Doubt, Some(Value::BulkString(end)), None) => {
+                    self.doubt(key, &end, &mut changes)
+                }
+                _ => {
+                    self.refuse(key);
+                    None
                 }
             };
-            again.extend(next.map(|reason| Task {
-                key: task.key,
-                reason,
-            }));
+            again.extend(next.map(|reason| Task { key, reason }));
         }
-        self.make(changes, &mut again)?;
+        self.make(place, changes, &mut again)?;
         Ok(again)
+    }
+
+    /// The commands that read what a task needs.
+    fn look(&self, task: &Task<'_>, looks: &mut Pipeline) {
+        let mut range = |from: usize, bytes: Option<usize>| {
+            let to = bytes.map_or(-1, |bytes| (from + bytes) as i64 - 1);
+            looks.cmd("GETRANGE").arg(task.key).arg(from).arg(to);
+        };
+        let known = || self.ledger.find(task.key);
+        let newest_at = || known().map_or(0, |known| known.newest_at as usize);
+        match task.reason {
+            Reason::Unknown => range(0, Some(TOGETHER_BYTES + 1)),
+            Reason::Long => range(0, Some(SERIES_BYTES_MAX + 1)),
+            Reason::Nothing => {
+                looks.cmd("EXISTS").arg(task.key);
+            }
+            Reason::Due(bytes) => {
+                range(0, Some(bytes));
+                range(newest_at(), None);
+            }
+            Reason::Doubt => range(newest_at(), None),
+        }
+    }
+
+    fn unknown<'m>(
+        &mut self,
+        place: &Place<'_>,
+        task: Task<'m>,
+        bytes: &[u8],
+        changes: &mut Changes<'m>,
+    ) -> Option<Reason> {
+        if bytes.is_empty() {
+            self.ledger.note(task.key, None);
+            return Some(Reason::Nothing);
+        }
+        if bytes.len() > SERIES_BYTES_MAX {
+            self.refuse(task.key);
+            static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
+            if let Some(suppressed) = BRAKE.admit() {
+                tracing::warn!(
+                    key = shown(task.key),
+                    bytes_max = SERIES_BYTES_MAX,
+                    suppressed,
+                    "a series is too long to be trimmed"
+                );
+            }
+            return None;
+        }
+        if task.reason == Reason::Unknown && bytes.len() > TOGETHER_BYTES {
+            return Some(Reason::Long);
+        }
+        self.whole(place, task.key, bytes, changes);
+        None
     }
 
     /// What a series needs that was read as a whole.
     fn whole<'m>(
         &mut self,
-        namespace: &Namespace,
-        set: &str,
+        place: &Place<'_>,
         key: &'m [u8],
-        bytes: Option<Vec<u8>>,
+        bytes: &[u8],
         changes: &mut Changes<'m>,
-    ) -> Option<Reason> {
+    ) {
         self.deeds.read_whole += 1;
-        self.forget_key(key);
-        let Some(bytes) = bytes else {
-            self.deeds.ghosts += 1;
-            changes.push_remove(&self.remove, set, key, b"");
-            return None;
+        let (action, found, span) = trim::trim(bytes, place.oldest_s);
+        let known = span.and_then(|span| place.known(span));
+        let part = Part {
+            at: 0,
+            bytes,
+            series_bytes: bytes.len(),
         };
-        let (action, found, span) = trim::trim(&bytes, self.now_s - namespace.duration_s);
-        self.count(&found);
+        let kept = match &action {
+            Action::Replace(new) => &new[..],
+            Action::Keep => bytes,
+            Action::Remove => b"",
+        };
+        let change = Change {
+            key,
+            deed: Deed::Replace,
+            found,
+            bytes: (bytes.len(), kept.len()),
+            known: known.map(|known| known.changed(true)),
+            then: None,
+        };
         if found.is_broken {
-            self.deeds.quarantined += 1;
-            let kept = match action {
-                Action::Replace(kept) => kept,
-                Action::Keep | Action::Remove => Vec::new(),
-            };
-            tracing::warn!(
-                key = %String::from_utf8_lossy(key),
-                bytes = bytes.len(),
-                kept = kept.len(),
-                "a series could not all be read: a copy is kept aside under {ASIDE}<key>"
-            );
-            self.deeds.bytes_before += bytes.len() as u64;
-            self.deeds.bytes_after += kept.len() as u64;
-            let state = span.map(|span| self.state(namespace, kept.len(), span));
-            let quarantine = (namespace.quarantine_s, &bytes[..], &kept[..]);
-            changes.push_set_aside(&self.set_aside, set, key, quarantine, state);
-            return None;
+            let deed = Deed::SetAside;
+            let time_s = place.namespace.quarantine_s;
+            return changes.set_aside(Change { deed, ..change }, bytes, kept, time_s);
         }
         match action {
-            Action::Keep => {
-                if let Some(span) = span {
-                    let state = self.state(namespace, bytes.len(), span);
-                    self.remember(key, state);
-                }
-            }
-            Action::Replace(new) => {
-                let state = span.map(|span| self.state(namespace, new.len(), span));
-                self.note_replaced(&found, bytes.len(), new.len());
-                changes.push_replace(&self.replace, key, 0, &bytes, &new, state);
-            }
+            Action::Keep => self.ledger.note(key, known),
+            Action::Replace(_) => changes.replace(change, part, kept),
             Action::Remove => {
-                self.deeds.removed += 1;
-                self.deeds.bytes_before += bytes.len() as u64;
-                changes.push_remove(&self.remove, set, key, &bytes);
+                let deed = Deed::Remove;
+                changes.remove(Change { deed, ..change }, bytes);
             }
         }
-        None
     }
 
     /// What a series needs whose oldest record is due: of `front`, which was read up
     /// to so many bytes, the old records are cut off.
     fn due<'m>(
         &mut self,
-        namespace: &Namespace,
+        place: &Place<'_>,
         key: &'m [u8],
         (front, read_bytes): (&[u8], usize),
-        tail: &[u8],
+        end: &[u8],
         changes: &mut Changes<'m>,
     ) -> Option<Reason> {
-        let oldest_s = self.now_s - namespace.duration_s;
-        let Some((cut, records, Some(first_s))) = trim::old_front(front, oldest_s) else {
+        let Some((cut, records, Some(first_s))) = trim::old_front(front, place.oldest_s) else {
             let may_read_more = front.len() == read_bytes && read_bytes < LONG_FRONT_BYTES;
             return Some(if may_read_more {
                 Reason::Due(LONG_FRONT_BYTES)
@@ -480,125 +499,193 @@ impl Trimmer {
                 Reason::Unknown
             });
         };
-        // What was appended since may need as much as the front, or more.
-        if let Some(reason) = self.tail(key, tail, false, changes) {
-            return Some(reason);
-        }
-        let state = self.ledger.get(&self.hash(key)).copied()?;
-        let state = State {
-            clean_bytes: state.clean_bytes.checked_sub(cut as u32)?,
-            due_s: due_s(namespace, first_s),
-            ..state
+        let before = self.ledger.find(key)?;
+        let Some(end_now) = self.end(key, end) else {
+            return Some(Reason::Unknown);
         };
-        if cut == 0 {
-            self.remember(key, state);
+        if end_now.new.is_some() {
+            // First the end, and then another look.
+            self.mend_end(key, end, end_now, Some(Reason::Due(read_bytes)), changes);
             return None;
         }
-        self.deeds.cut += 1;
-        self.deeds.records_old += records;
-        self.deeds.bytes_before += cut as u64;
-        changes.push_replace(&self.replace, key, 0, &front[..cut], b"", Some(state));
+        let Some(newest_at) = (end_now.known.newest_at as usize).checked_sub(cut) else {
+            return Some(Reason::Unknown);
+        };
+        let known = Known::new(
+            newest_at,
+            end_now.known.newest_s.into(),
+            place.due_s(first_s),
+        );
+        if cut == 0 {
+            let known = known.map(|known| known.changed(end_now.known.is_changed));
+            self.ledger.note(key, known);
+            return None;
+        }
+        let found = Found {
+            records,
+            old: records,
+            ..Found::default()
+        };
+        let change = Change {
+            key,
+            deed: Deed::Replace,
+            found,
+            bytes: (cut, 0),
+            known: known.map(|known| known.changed(true)),
+            then: None,
+        };
+        let part = Part {
+            at: 0,
+            bytes: &front[..cut],
+            series_bytes: before.newest_at as usize + end.len(),
+        };
+        changes.replace(change, part, b"");
         None
     }
 
-    /// What a series needs of which only that was read that was appended since it was
-    /// last found in order; `may_change` is false if the front is to be changed too.
-    fn tail<'m>(
+    /// What a series needs of which only the end was read.
+    fn doubt<'m>(
         &mut self,
         key: &'m [u8],
-        tail: &[u8],
-        may_change: bool,
+        end: &[u8],
         changes: &mut Changes<'m>,
     ) -> Option<Reason> {
-        let Some(state) = self.ledger.get(&self.hash(key)).copied() else {
+        let Some(end_now) = self.end(key, end) else {
             return Some(Reason::Unknown);
         };
-        if tail.is_empty() {
-            return None;
-        }
-        let (action, found, span) = trim::trim(tail, i64::MIN);
-        let follows = span.is_some_and(|span| span.first_s > i64::from(state.newest_s));
-        if !follows || found.is_broken || found.foreign > 0 {
-            return Some(Reason::Unknown);
-        }
-        let span = span?;
-        let newest_s = clamp(span.last_s);
-        let at = state.clean_bytes;
-        let state = |bytes: usize| State {
-            clean_bytes: at.saturating_add(bytes as u32),
-            newest_s,
-            ..state
-        };
-        match action {
-            Action::Keep => self.remember(key, state(tail.len())),
-            Action::Replace(_) | Action::Remove if !may_change => return Some(Reason::Unknown),
-            Action::Replace(new) => {
-                self.count(&found);
-                self.note_replaced(&found, tail.len(), new.len());
-                let state = Some(state(new.len()));
-                changes.push_replace(&self.replace, key, at as usize, tail, &new, state);
-            }
-            Action::Remove => return Some(Reason::Unknown),
+        if end_now.new.is_some() {
+            self.mend_end(key, end, end_now, None, changes);
+        } else {
+            self.ledger.note(key, Some(end_now.known));
         }
         None
     }
 
-    fn make<'m>(&mut self, mut changes: Changes<'m>, again: &mut Vec<Task<'m>>) -> RedisResult<()> {
-        if changes.made.is_empty() || self.is_dry {
+    /// What the end of a series becomes; `None` if it does not fit to what is known,
+    /// or needs to be looked at with the rest.
+    fn end(&self, key: &[u8], end: &[u8]) -> Option<End> {
+        let before = self.ledger.find(key)?;
+        let newest_s = i64::from(before.newest_s);
+        // Somebody else may have cut the series, or put another in its place.
+        if trim::first_s(end)? != newest_s {
+            return None;
+        }
+        let (action, found, span) = trim::trim(end, i64::MIN);
+        let span = span?;
+        if span.first_s < newest_s || found.is_broken || found.foreign > 0 {
+            return None;
+        }
+        let newest_at = before.newest_at as usize + span.last_at;
+        let known = Known::new(newest_at, span.last_s, before.due_s.into())?;
+        let known = known.changed(before.is_changed);
+        let new = match action {
+            Action::Keep => None,
+            Action::Replace(new) => Some(new),
+            Action::Remove => return None,
+        };
+        Some(End { known, found, new })
+    }
+
+    fn mend_end<'m>(
+        &mut self,
+        key: &'m [u8],
+        end: &[u8],
+        End { known, found, new }: End,
+        then: Option<Reason>,
+        changes: &mut Changes<'m>,
+    ) {
+        let new = new.unwrap_or_default();
+        let at = self.ledger.find(key).map_or(0, |known| known.newest_at) as usize;
+        let change = Change {
+            key,
+            deed: Deed::Replace,
+            found,
+            bytes: (end.len(), new.len()),
+            known: Some(known.changed(true)),
+            then,
+        };
+        let part = Part {
+            at,
+            bytes: end,
+            series_bytes: at + end.len(),
+        };
+        changes.replace(change, part, &new);
+    }
+
+    /// Makes the changes, and counts those that were made. Series that have changed
+    /// meanwhile are to be looked at again.
+    fn make<'m>(
+        &mut self,
+        place: &Place<'_>,
+        mut changes: Changes<'m>,
+        again: &mut Vec<Task<'m>>,
+    ) -> RedisResult<()> {
+        if changes.made.is_empty() {
             return Ok(());
         }
-        if !changes.trimmed.is_empty() {
-            let record = changes.pipe.cmd("HSET").arg(LAST_TRIMMED);
-            for key in &changes.trimmed {
-                record.arg(*key).arg(self.now_s);
+        if self.is_dry {
+            for change in &changes.made {
+                self.deeds.count(change.deed, &change.found, change.bytes);
             }
+            return Ok(());
+        }
+        changes.note_trims(place.now_s);
+        for change in &changes.made {
+            self.ledger.note(change.key, None);
         }
         let replies = self.ask(&mut changes.pipe)?;
-        for (made, reply) in changes.made.into_iter().zip(replies) {
+        let mut refusal = None;
+        for (change, reply) in changes.made.into_iter().zip(replies) {
+            let key = change.key;
             match reply {
-                Ok(Value::Int(length)) if length >= i64::from(made.is_removal) => {
-                    if let Some(state) = made.state {
-                        self.remember(made.key, state);
-                    }
+                Ok(Value::Int(0..)) => {
+                    self.deeds.count(change.deed, &change.found, change.bytes);
+                    self.ledger.note(key, change.known);
+                    tell(&change);
+                    again.extend(change.then.map(|reason| Task { key, reason }));
                 }
                 Ok(_) => {
                     self.deeds.conflicts += 1;
-                    self.forget_key(made.key);
-                    again.push(Task {
-                        key: made.key,
-                        reason: Reason::Unknown,
-                    });
+                    let reason = Reason::Unknown;
+                    again.push(Task { key, reason });
+                }
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    // Somebody has flushed the scripts.
+                    self.load_scripts()?;
+                    let reason = Reason::Unknown;
+                    again.push(Task { key, reason });
                 }
                 Err(error) => {
                     self.deeds.refused += 1;
-                    self.forget_key(made.key);
-                    if error.code() == Some("NOSCRIPT") {
-                        return Err(error);
+                    if !is_about_the_key(&error) {
+                        refusal = Some(error);
                     }
                 }
             }
         }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 
     fn ask(&mut self, pipe: &mut Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
         let started = Instant::now();
         let replies = pipe.ignore_errors().query(&mut self.connection);
-        let elapsed = started.elapsed();
-        self.deeds.redis_us += micros(elapsed);
-        self.trip_us.saturating_record(micros(elapsed));
+        let elapsed = micros(started.elapsed());
+        self.deeds.redis_us += elapsed;
+        self.trip_us.saturating_record(elapsed);
         replies
     }
 
-    /// Forgets series that no pass sees any more, and rids the record of trims of
-    /// them.
-    fn end_of_pass(&mut self) -> RedisResult<()> {
-        let pass = self.deeds.passes as u32;
-        self.ledger
-            .retain(|_, state| pass.wrapping_sub(state.pass) <= 2);
-        if self.is_dry || !self.deeds.passes.is_multiple_of(CLEAN_PASSES) {
-            return Ok(());
+    /// Rids the record of trims of series of this namespace that are no members. What
+    /// else may stand there is no reason not to trim.
+    fn clean_trims(&mut self, place: &Place<'_>) -> RedisResult<()> {
+        match self.scan_trims(place) {
+            Err(error) if is_about_the_key(&error) => Ok(()),
+            result => result,
         }
+    }
+
+    fn scan_trims(&mut self, place: &Place<'_>) -> RedisResult<()> {
+        let prefix = place.namespace.prefix.as_bytes();
         let mut cursor = 0u64;
         loop {
             let scan = redis::cmd("HSCAN")
@@ -607,15 +694,25 @@ impl Trimmer {
                 .arg("COUNT")
                 .arg(PAGE)
                 .query(&mut self.connection)?;
-            let (next, rows): (u64, Vec<(Vec<u8>, Vec<u8>)>) = scan;
-            let gone: Vec<&[u8]> = rows
-                .iter()
-                .map(|(key, _)| key.as_slice())
-                .filter(|key| !self.ledger.contains_key(&self.hash(key)))
+            // Keys and times by turns.
+            let (next, row): (u64, Vec<Vec<u8>>) = scan;
+            let keys = row.iter().step_by(2).map(Vec::as_slice);
+            let doubtful: Vec<&[u8]> = keys
+                .filter(|key| key.starts_with(prefix) && self.ledger.find(key).is_none())
                 .collect();
-            if !gone.is_empty() {
-                let delete = redis::cmd("HDEL").arg(LAST_TRIMMED).arg(&gone).to_owned();
-                let _: Value = delete.query(&mut self.connection)?;
+            if !doubtful.is_empty() {
+                let mut ask = redis::pipe();
+                for key in &doubtful {
+                    ask.cmd("SISMEMBER").arg(&place.set).arg(key);
+                }
+                let members: Vec<bool> = ask.query(&mut self.connection)?;
+                let gone = doubtful.iter().zip(members).filter(|(_, member)| !member);
+                let gone: Vec<&&[u8]> = gone.map(|(key, _)| key).collect();
+                if !gone.is_empty() {
+                    let mut delete = redis::cmd("HDEL");
+                    delete.arg(LAST_TRIMMED).arg(gone);
+                    delete.query::<Value>(&mut self.connection)?;
+                }
             }
             cursor = next;
             if cursor == 0 {
@@ -625,142 +722,49 @@ impl Trimmer {
     }
 
     fn load_scripts(&mut self) -> RedisResult<()> {
-        for script in [&self.replace, &self.remove, &self.set_aside] {
-            script.load(&mut self.connection)?;
+        if self.is_dry {
+            return Ok(());
         }
-        Ok(())
+        self.scripts.load(&mut self.connection)
     }
 
-    fn count(&mut self, found: &Found) {
-        self.deeds.records_old += found.old;
-        self.deeds.records_duplicate += found.duplicates;
-        self.deeds.values_foreign += found.foreign;
-    }
-
-    fn note_replaced(&mut self, found: &Found, before: usize, after: usize) {
-        if found.is_disordered || found.duplicates + found.foreign > 0 {
-            self.deeds.mended += 1;
-        } else {
-            self.deeds.cut += 1;
-        }
-        self.deeds.bytes_before += before as u64;
-        self.deeds.bytes_after += after as u64;
-    }
-
-    fn state(&self, namespace: &Namespace, bytes: usize, span: Span) -> State {
-        State {
-            clean_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            newest_s: clamp(span.last_s),
-            due_s: due_s(namespace, span.first_s),
-            pass: self.deeds.passes as u32,
-        }
-    }
-
-    fn remember(&mut self, key: &[u8], state: State) {
-        // Of a series that is too long for the ledger nothing is known.
-        if state.clean_bytes < u32::MAX {
-            self.ledger.insert(self.hash(key), state);
-        }
-    }
-
-    fn clean_bytes(&self, key: &[u8]) -> u64 {
-        let state = self.ledger.get(&self.hash(key));
-        state.map_or(0, |state| state.clean_bytes.into())
-    }
-
-    fn forget_key(&mut self, key: &[u8]) {
-        self.ledger.remove(&self.hash(key));
-    }
-
-    fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        hasher.finish()
+    fn refuse(&mut self, key: &[u8]) {
+        self.deeds.refused += 1;
+        self.ledger.note(key, None);
     }
 }
 
-/// Changes that are made with one round trip.
-#[derive(Default)]
-struct Changes<'m> {
-    pipe: Pipeline,
-    made: Vec<Made<'m>>,
-    trimmed: Vec<&'m [u8]>,
-}
-
-struct Made<'m> {
-    key: &'m [u8],
-    is_removal: bool,
-    state: Option<State>,
-}
-
-impl<'m> Changes<'m> {
-    fn push_replace(
-        &mut self,
-        script: &Script,
-        key: &'m [u8],
-        at: usize,
-        read: &[u8],
-        new: &[u8],
-        state: Option<State>,
-    ) {
-        let call = self.call(script, &[key]);
-        call.arg(at).arg(read).arg(new);
-        self.note(key, false, state);
-        self.trimmed.push(key);
-    }
-
-    fn push_remove(&mut self, script: &Script, set: &str, key: &'m [u8], read: &[u8]) {
-        let call = self.call(script, &[key, set.as_bytes(), LAST_TRIMMED.as_bytes()]);
-        call.arg(key).arg(read);
-        self.note(key, true, None);
-    }
-
-    fn push_set_aside(
-        &mut self,
-        script: &Script,
-        set: &str,
-        key: &'m [u8],
-        (quarantine_s, read, kept): (u32, &[u8], &[u8]),
-        state: Option<State>,
-    ) {
-        let aside = [ASIDE.as_bytes(), key].concat();
-        let keys = [key, &aside, set.as_bytes(), LAST_TRIMMED.as_bytes()];
-        let call = self.call(script, &keys);
-        call.arg(key).arg(read).arg(kept).arg(quarantine_s);
-        self.note(key, false, state);
-    }
-
-    fn call(&mut self, script: &Script, keys: &[&[u8]]) -> &mut Pipeline {
-        let call = self.pipe.cmd("EVALSHA");
-        call.arg(script.get_hash()).arg(keys.len()).arg(keys)
-    }
-
-    fn note(&mut self, key: &'m [u8], is_removal: bool, state: Option<State>) {
-        self.made.push(Made {
-            key,
-            is_removal,
-            state,
-        });
+/// A change of which there is nothing to say.
+fn plain(key: &[u8], deed: Deed) -> Change<'_> {
+    Change {
+        key,
+        deed,
+        found: Found::default(),
+        bytes: (0, 0),
+        known: None,
+        then: None,
     }
 }
 
-/// The bytes of an answer, a number's as of 64 bits, big-endian; `None` inside if
-/// there is no such key.
-fn bytes_of(reply: RedisResult<Value>) -> Result<Option<Vec<u8>>, ()> {
-    match reply {
-        Ok(Value::BulkString(bytes)) => Ok(Some(bytes)),
-        Ok(Value::Int(number)) => Ok(Some(number.to_be_bytes().to_vec())),
-        Ok(Value::Nil) => Ok(None),
-        _ => Err(()),
+fn tell(change: &Change<'_>) {
+    if change.deed == Deed::SetAside {
+        tracing::warn!(
+            key = shown(change.key),
+            bytes = change.bytes.0,
+            bytes_kept = change.bytes.1,
+            "a series could not all be read: a copy is kept aside under {ASIDE}<key>"
+        );
     }
 }
 
-fn due_s(namespace: &Namespace, first_s: i64) -> u32 {
-    clamp(first_s.saturating_add(namespace.duration_s + namespace.slack_s))
+fn shown(key: &[u8]) -> String {
+    printable(&String::from_utf8_lossy(key)).into_owned()
 }
 
-fn clamp(seconds: i64) -> u32 {
-    seconds.clamp(0, u32::MAX.into()) as u32
+/// Whether an error is due to what stands under one key, and not to the state that
+/// Redis is in.
+fn is_about_the_key(error: &RedisError) -> bool {
+    matches!(error.code(), Some("WRONGTYPE" | "ERR"))
 }
 
 fn micros(time: Duration) -> u64 {

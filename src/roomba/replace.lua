@@ -1,8 +1,11 @@
--- Puts other bytes in the place of those that were read, if they still stand there;
--- what was appended since stays behind them. Answers the new length, or -1.
--- KEYS: series. ARGV: where, the bytes that were read, the bytes for their place.
+-- Puts other bytes in the place of those that were read, if they still stand there
+-- and the series has not become shorter; what was appended since stays behind them.
+-- Answers the new length, or -1.
+-- KEYS: series. ARGV: where, the bytes that were read, the bytes for their place, how
+-- long the series was.
 local at, read, new = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-if redis.call('GETRANGE', KEYS[1], at, at + #read - 1) ~= read then
+if redis.call('STRLEN', KEYS[1]) < tonumber(ARGV[4])
+    or redis.call('GETRANGE', KEYS[1], at, at + #read - 1) ~= read then
     return -1
 end
 if #read == #new then

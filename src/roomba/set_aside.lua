@@ -9,9 +9,9 @@ end
 local whole = ARGV[3] .. redis.call('GETRANGE', KEYS[1], #read, -1)
 redis.call('SET', KEYS[2], read, 'EX', ARGV[4])
 if whole == '' then
-    redis.call('DEL', KEYS[1])
     redis.call('SREM', KEYS[3], ARGV[1])
-    redis.call('HDEL', KEYS[4], ARGV[1])
+    redis.call('DEL', KEYS[1])
+    redis.pcall('HDEL', KEYS[4], ARGV[1])
     return 0
 end
 redis.call('SET', KEYS[1], whole, 'KEEPTTL')

@@ -8,7 +8,8 @@ use std::cmp::Ordering;
 use std::ops::AddAssign;
 
 use crate::point::Number;
-use crate::wire::series::{Kind, Values, next_record};
+use crate::wire::msgpack::RECORD_BYTES_MAX;
+use crate::wire::series::{Kind, Values, hidden_record, next_record};
 
 /// What is to be done with a series, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,9 @@ pub struct Found {
     pub foreign: u64,
     /// Whether the records were not in ascending order.
     pub is_disordered: bool,
-    /// Whether there are bytes that cannot be read, more than the cut-off end of a
-    /// record: what could be read behind them is kept, and they should be set aside.
+    /// Whether there are bytes that cannot be read, more than a record of which the
+    /// end is missing, or no record at all but values of other kinds: what could be
+    /// read is kept, and all should be set aside.
     pub is_broken: bool,
 }
 
@@ -57,14 +59,22 @@ pub struct Span {
     pub first_s: i64,
     /// Timestamp of the newest record.
     pub last_s: i64,
+    /// Bytes in front of the records of that second.
+    pub last_at: usize,
 }
 
 /// Trims a whole series, or its end behind records that are all older than those
 /// here. Records up to and with `oldest_s` are too old. The span is that of what is
 /// left in the end, if there are records.
 pub fn trim(bytes: &[u8], oldest_s: i64) -> (Action, Found, Option<Span>) {
-    let (mut records, scalar, mut found) = read(bytes);
+    let Contents {
+        mut records,
+        scalar,
+        mut found,
+        others,
+    } = read(bytes);
     if records.is_empty() {
+        found.is_broken |= others > 0;
         return (without_records(scalar, oldest_s, &found), found, None);
     }
     found.is_disordered = !records.is_sorted_by(|one, two| one.order(two).is_le());
@@ -79,12 +89,8 @@ pub fn trim(bytes: &[u8], oldest_s: i64) -> (Action, Found, Option<Span>) {
     let before = records.len();
     records.dedup_by(|later, kept| later.timestamp.compare(kept.timestamp).is_eq());
     found.duplicates = (before - records.len()) as u64;
-    let (Some(first), Some(last)) = (records.first(), records.last()) else {
+    let Some(span) = span(&records) else {
         return (Action::Remove, found, None);
-    };
-    let span = Span {
-        first_s: seconds(first.timestamp),
-        last_s: seconds(last.timestamp),
     };
     let kept_bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
     if kept_bytes == bytes.len() && !found.is_disordered {
@@ -95,6 +101,14 @@ pub fn trim(bytes: &[u8], oldest_s: i64) -> (Action, Found, Option<Span>) {
         kept.extend_from_slice(record.bytes);
     }
     (Action::Replace(kept), found, Some(span))
+}
+
+/// The timestamp of the record with which the bytes begin, if they do.
+pub fn first_s(bytes: &[u8]) -> Option<i64> {
+    match Values::new(bytes, 0).next()?.ok()?.kind {
+        Kind::Record(timestamp, _) => Some(seconds(timestamp)),
+        Kind::Scalar(_) | Kind::Other => None,
+    }
 }
 
 /// How much at the front of a series that is in order is too old: whole records up
@@ -127,6 +141,7 @@ pub fn seconds(timestamp: Number) -> i64 {
 struct Record<'a> {
     timestamp: Number,
     value: Number,
+    at: usize,
     bytes: &'a [u8],
 }
 
@@ -137,53 +152,116 @@ impl Record<'_> {
     }
 }
 
-/// Every record, the first bare number if one stands in front, and what else was
-/// found.
-fn read(bytes: &[u8]) -> (Vec<Record<'_>>, Option<Number>, Found) {
-    let mut records = Vec::with_capacity(bytes.len() / 15 + 1);
-    let mut scalar = None;
-    let mut found = Found::default();
+/// The span of records in order.
+fn span(records: &[Record<'_>]) -> Option<Span> {
+    let (first, last) = (records.first()?, records.last()?);
+    let last_s = seconds(last.timestamp);
+    let earlier = records.partition_point(|record| seconds(record.timestamp) < last_s);
+    Some(Span {
+        first_s: seconds(first.timestamp),
+        last_s,
+        last_at: records[..earlier].iter().map(|it| it.bytes.len()).sum(),
+    })
+}
+
+/// What stands in a series.
+#[derive(Default)]
+struct Contents<'a> {
+    records: Vec<Record<'a>>,
+    /// The smallest number outside of any record.
+    scalar: Option<Number>,
+    found: Found,
+    /// Values that are neither records, nor numbers, nor cut off.
+    others: u64,
+}
+
+fn read(bytes: &[u8]) -> Contents<'_> {
+    let mut contents = Contents {
+        records: Vec::with_capacity(bytes.len() / 15 + 1),
+        ..Contents::default()
+    };
     let mut from = Some(0);
-    while let Some(at) = from.take() {
-        for value in Values::new(bytes, at) {
-            match value {
+    while let Some(start) = from.take() {
+        for value in Values::new(bytes, start) {
+            let (at, end) = match &value {
                 Ok(value) => match value.kind {
                     Kind::Record(timestamp, number) => {
-                        records.push(Record {
+                        let bytes = &bytes[value.at..value.at + value.bytes];
+                        contents.records.push(Record {
                             timestamp,
                             value: number,
-                            bytes: &bytes[value.at..value.at + value.bytes],
+                            at: value.at,
+                            bytes,
                         });
+                        continue;
                     }
-                    Kind::Scalar(number) if value.at == 0 => {
-                        scalar = Some(number);
-                        found.foreign += 1;
-                    }
-                    Kind::Scalar(_) | Kind::Other => found.foreign += 1,
+                    Kind::Scalar(_) | Kind::Other => (value.at, value.at + value.bytes),
                 },
-                Err(broken) if broken.is_cut_record => found.foreign += 1,
+                Err(broken) => (broken.at, broken.at + RECORD_BYTES_MAX),
+            };
+            from = contents.find_hidden(bytes, at, end, value.is_err());
+            if from.is_some() {
+                break;
+            }
+            match value {
+                Ok(value) => contents.count_foreign(value.kind),
+                Err(broken) if broken.is_cut_record => contents.found.foreign += 1,
                 Err(broken) => {
-                    found.is_broken = true;
+                    contents.found.is_broken = true;
                     from = next_record(bytes, broken.at);
                 }
             }
         }
     }
-    found.records = records.len() as u64;
-    (records, scalar, found)
+    contents.found.records = contents.records.len() as u64;
+    contents
 }
 
-/// A series that begins with a bare number is removed when that is too old, and
-/// otherwise left as it is; so is an empty one.
+impl Contents<'_> {
+    fn count_foreign(&mut self, kind: Kind) {
+        self.found.foreign += 1;
+        let Kind::Scalar(number) = kind else {
+            self.others += 1;
+            return;
+        };
+        let is_smaller = self.scalar.is_none_or(|min| number.compare(min).is_lt());
+        if is_smaller {
+            self.scalar = Some(number);
+        }
+    }
+
+    /// What is no record was read from `at` to `end`: where a record begins that was
+    /// taken for a part of it, or of what was read before it. The end of a record is
+    /// missing there.
+    fn find_hidden(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        end: usize,
+        is_unreadable: bool,
+    ) -> Option<usize> {
+        let before = self.records.last();
+        let before = before.filter(|record| record.at + record.bytes.len() == at);
+        let hidden = hidden_record(bytes, before.map_or(at, |record| record.at), end)?;
+        if hidden < at {
+            self.records.pop();
+        } else if is_unreadable && bytes[at] != 0x92 {
+            self.found.is_broken = true;
+        }
+        self.found.foreign += 1;
+        Some(hidden)
+    }
+}
+
+/// A series of numbers outside of any record is removed when the smallest is too old,
+/// and otherwise left as it is; so is one of no whole value.
 fn without_records(scalar: Option<Number>, oldest_s: i64, found: &Found) -> Action {
     if found.is_broken {
         return Action::Remove;
     }
     match scalar {
         Some(number) if number.compare(Number::Int(oldest_s)).is_lt() => Action::Remove,
-        Some(_) => Action::Keep,
-        None if found.foreign > 0 => Action::Remove,
-        None => Action::Keep,
+        Some(_) | None => Action::Keep,
     }
 }
 
@@ -265,6 +343,99 @@ mod tests {
         }
         let (action, found, _) = trim(b"\xc1\xc1", 0);
         assert_eq!((action, found.is_broken), (Action::Remove, true));
+    }
+
+    /// Something is appended behind a record that has lost its end, at each place where
+    /// it can have been lost, for each size of record.
+    #[test]
+    fn what_was_appended_behind_a_cut_record_is_found_again() {
+        let int = |timestamp, value| {
+            let record = Encoded::new(Number::Int(timestamp), Number::Int(value));
+            record.as_bytes().to_vec()
+        };
+        let now = 1_609_459_200;
+        let encode: [&dyn Fn(i64) -> Vec<u8>; 4] = [
+            &|at| series(&[((now + 60 * at) as f64, at as f64 + 0.1)]),
+            &|at| int(now + 60 * at, 7),
+            &|at| int(now + 60 * at, 70_000 + at),
+            &|at| series(&[((now + 60 * at) as f64, 0.0)]),
+        ];
+        // Of other sizes, a cut record and a whole one can by chance make one together.
+        for (one, other) in [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (3, 3),
+            (0, 3),
+            (3, 0),
+            (1, 2),
+            (2, 1),
+        ] {
+            let cut = encode[one](3);
+            for kept in 1..cut.len() {
+                for appended in 1..12 {
+                    let good: Vec<u8> = (0..3).flat_map(encode[one]).collect();
+                    let rest: Vec<u8> = (4..4 + appended).flat_map(encode[other]).collect();
+                    let before = [&good[..], &cut[..kept], &rest].concat();
+                    let (action, found, _) = trim(&before, 0);
+                    let seen = format!("{one} {other} {kept} {appended}");
+                    assert_eq!(action, Action::Replace([good, rest].concat()), "{seen}");
+                    assert_eq!((found.foreign, found.is_broken), (1, false), "{seen}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_without_records_is_left_or_removed_or_set_aside() {
+        let kind = |bytes: &[u8]| {
+            let (action, found, _) = trim(bytes, 100);
+            (action, found.is_broken)
+        };
+        // Nothing whole, and numbers of which none is too old.
+        for bytes in [&b""[..], b"\x92", b"\x92\xcb\x41", b"\x64", b"\x7f\x64\x65"] {
+            assert_eq!(kind(bytes), (Action::Keep, false), "{bytes:?}");
+        }
+        for bytes in [&b"\x63"[..], b"\x7f\x63\x65"] {
+            assert_eq!(kind(bytes), (Action::Remove, false), "{bytes:?}");
+        }
+        for bytes in [
+            &b"\xc0"[..],
+            b"\xa3abc",
+            b"\x92\x64\xc0",
+            b"\x7f\xc0",
+            b"\xc1",
+        ] {
+            assert_eq!(kind(bytes), (Action::Remove, true), "{bytes:?}");
+        }
+    }
+
+    /// The records of the newest second are apart, so that what comes in the same
+    /// second can be put in order with them alone.
+    #[test]
+    fn the_span_says_where_the_newest_second_begins() {
+        let bytes = series(&[(1.5, 1.0), (2.0, 1.0), (2.5, 1.0), (2.25, 1.0)]);
+        let span = trim(&bytes, 0).2.unwrap();
+        assert_eq!((span.first_s, span.last_s, span.last_at), (1, 2, 19));
+        assert_eq!(first_s(&bytes[19..]), Some(2));
+        assert_eq!(
+            (first_s(b""), first_s(b"\x07"), first_s(&bytes[1..])),
+            (None, None, None)
+        );
+    }
+
+    /// Few bytes that claim to be long, over and over, must not each be followed to
+    /// the end.
+    #[test]
+    fn claims_of_length_cost_nothing() {
+        let mut bytes = Vec::new();
+        for _ in 0..100_000 {
+            bytes.extend(series(&[(1e9, 1.0), (2e9, 1.0)]));
+            bytes.extend(b"\xdd\xff\xff\xff\xff");
+        }
+        let (action, found, _) = trim(&bytes, 0);
+        assert!(matches!(action, Action::Replace(kept) if kept.len() == 38));
+        assert!(found.is_broken && found.records > 100_000);
     }
 
     #[test]

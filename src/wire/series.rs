@@ -7,6 +7,10 @@ use super::datagram::{BadDatagram, number, pair, skip};
 use super::msgpack::RECORD_BYTES_MAX;
 use crate::point::Number;
 
+/// Longest value that is read as one: what claims to be longer is broken, so that no
+/// few bytes make a reader pass over a long series again and again.
+const VALUE_BYTES_MAX: usize = 4096;
+
 /// One whole value of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Value {
@@ -66,9 +70,11 @@ impl Iterator for Values<'_> {
             return None;
         }
         let at = self.at;
-        let (kind, after) = match record(rest) {
-            Some((timestamp, value, after)) => (Kind::Record(timestamp, value), after),
-            None => match other(rest) {
+        let (kind, bytes) = match record(rest) {
+            Some((timestamp, value, after)) => {
+                (Kind::Record(timestamp, value), rest.len() - after.len())
+            }
+            None => match other(&rest[..rest.len().min(VALUE_BYTES_MAX)]) {
                 Ok(found) => found,
                 Err(fault) => {
                     self.is_over = true;
@@ -80,7 +86,6 @@ impl Iterator for Values<'_> {
                 }
             },
         };
-        let bytes = rest.len() - after.len();
         self.at += bytes;
         Some(Ok(Value { at, bytes, kind }))
     }
@@ -95,6 +100,21 @@ pub fn next_record(bytes: &[u8], at: usize) -> Option<usize> {
             return false;
         };
         after.is_empty() || pair(after).is_some()
+    })
+}
+
+/// The first place behind `after` and before `end` where a record begins whose time is
+/// written as clocks give it, and that a value or the end follows.
+///
+/// When something is appended behind a record of which the end is missing, its first
+/// bytes are read as that end, and what follows them as anything. This finds it again.
+pub fn hidden_record(bytes: &[u8], after: usize, end: usize) -> Option<usize> {
+    let is_time = |tag: Option<&u8>| matches!(tag, Some(0xcb | 0xce | 0xcf));
+    (after + 1..end.min(bytes.len())).find(|start| {
+        let rest = &bytes[*start..];
+        rest[0] == 0x92
+            && is_time(rest.get(1))
+            && record(rest).is_some_and(|(.., after)| after.is_empty() || pair(after).is_some())
     })
 }
 
@@ -114,10 +134,8 @@ fn plain(rest: &[u8]) -> Option<(Number, &[u8])> {
     }
 }
 
-fn other(rest: &[u8]) -> Result<(Kind, &[u8]), BadDatagram> {
-    let after = skip(rest)?;
-    Ok(match plain(rest) {
-        Some((number, after)) => (Kind::Scalar(number), after),
-        None => (Kind::Other, after),
-    })
+fn other(rest: &[u8]) -> Result<(Kind, usize), BadDatagram> {
+    let bytes = rest.len() - skip(rest)?.len();
+    let kind = plain(rest).map_or(Kind::Other, |(number, _)| Kind::Scalar(number));
+    Ok((kind, bytes))
 }
