@@ -314,7 +314,8 @@ fn without_carbon_the_points_of_others_are_left_alone() {
     let redis = Redis::start();
     let _: u32 = redis.run(&["SADD", QUEUE, "['a', 1.0, 1]"]);
     let _: u32 = redis.run(&["HSET", SHARED, "1.a", "{'metric': 'a'}"]);
-    let skyring = Plan::with(&redis).set("horizon.side_keys_s", 1).start();
+    let plan = Plan::with(&redis).set("horizon.side_keys_s", 1);
+    let skyring = plan.set("self_metrics.enabled", true).start();
     eventually("it was told", || {
         let text = skyring.process.stderr();
         holds(text.contains("self_metrics.carbon is not set"), || {
