@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -77,7 +78,7 @@ impl Listeners {
         let mut bound = Vec::new();
         for wanted in missing {
             let made = if wanted.source.is_udp() {
-                bind_udp(wanted, settings.horizon.udp_buffer_bytes)
+                bind_udp(wanted, settings.horizon.udp_buffer_bytes, &leaving)
             } else {
                 bind_tcp(wanted, shards, &leaving)
             };
@@ -127,24 +128,24 @@ impl Listeners {
         Ok(())
     }
 
-    /// Closes every listener that `settings` do not have, after what is queued there
-    /// has been handed over. Connections that were accepted there go on.
-    pub fn close_others(&mut self, settings: &Settings, shards: &[Sender<Message>]) {
+    /// Begins to close every listener that `settings` do not have; returns those over
+    /// TCP, for [`close`].
+    pub fn leave_others(&mut self, settings: &Settings) -> Vec<Listen> {
         let (stays, _) = compare(&self.open, settings);
         let mut stays = stays.into_iter();
         let leaves = |_: &mut Open| stays.next() == Some(false);
-        let close: Vec<Open> = self.open.extract_if(.., leaves).collect();
-        for open in close {
+        let leaving: Vec<Open> = self.open.extract_if(.., leaves).collect();
+        let mut over_tcp = Vec::new();
+        for open in leaving {
             match open.receiver {
-                Some(receiver) => self.end(receiver),
-                None => close_tcp(open.bound, shards),
+                Some(receiver) => {
+                    receiver.stop();
+                    self.ending.push(receiver);
+                }
+                None => over_tcp.push(open.bound),
             }
         }
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        while !self.ending.is_empty() && Instant::now() < deadline {
-            self.reap();
-            std::thread::sleep(CLOSE_POLL);
-        }
+        over_tcp
     }
 
     /// Has all datagrams received that are queued, and no more.
@@ -181,11 +182,6 @@ impl Listeners {
         self.drops_before[source as usize] + now
     }
 
-    fn end(&mut self, receiver: Receiver) {
-        receiver.stop();
-        self.ending.push(receiver);
-    }
-
     fn reap(&mut self) {
         let ended = self.ending.extract_if(.., |receiver| receiver.has_ended());
         for receiver in ended.collect::<Vec<_>>() {
@@ -196,6 +192,25 @@ impl Listeners {
     fn join(&mut self, receiver: Receiver) {
         let source = receiver.source() as usize;
         self.drops_before[source] += receiver.join();
+    }
+}
+
+/// Waits until what is queued at the listeners that leave has been handed over, but
+/// not for ever; connections that were accepted there go on. The lock is held for
+/// moments only, since others look at the listeners meanwhile.
+pub fn close(leaving: Vec<Listen>, listeners: &Mutex<Listeners>, shards: &[Sender<Message>]) {
+    for listen in leaving {
+        close_tcp(listen, shards);
+    }
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    while Instant::now() < deadline {
+        let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.reap();
+        if listeners.ending.is_empty() {
+            return;
+        }
+        drop(listeners);
+        std::thread::sleep(CLOSE_POLL);
     }
 }
 
@@ -240,14 +255,7 @@ fn compare(open: &[Open], settings: &Settings) -> (Vec<bool>, Vec<Listen>) {
 /// that two servers do not share a port unseen; a port is shared for a moment only
 /// with listeners of our own that are about to be closed.
 fn bind_tcp(wanted: Listen, shards: usize, leaving: &[Listen]) -> io::Result<Bound> {
-    let port = wanted.address.port();
-    let is_ours = |open: &Listen| !open.source.is_udp() && open.address.port() == port;
-    let address = match host::probe_port(wanted.address, Transport::Tcp) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && leaving.iter().any(is_ours) => {
-            wanted.address
-        }
-        probed => probed?,
-    };
+    let address = probe(wanted, leaving)?;
     let sockets: io::Result<Vec<Socket>> =
         (0..shards).map(|_| plane::bind_listener(address)).collect();
     Ok(Bound {
@@ -257,8 +265,26 @@ fn bind_tcp(wanted: Listen, shards: usize, leaving: &[Listen]) -> io::Result<Bou
     })
 }
 
-fn bind_udp(wanted: Listen, buffer_bytes: usize) -> io::Result<Bound> {
-    let (socket, held) = plane::bind_datagrams(wanted.address, buffer_bytes)?;
+fn probe(wanted: Listen, leaving: &[Listen]) -> io::Result<SocketAddr> {
+    let (port, is_udp) = (wanted.address.port(), wanted.source.is_udp());
+    let is_ours = |open: &Listen| open.source.is_udp() == is_udp && open.address.port() == port;
+    let transport = if is_udp {
+        Transport::Udp
+    } else {
+        Transport::Tcp
+    };
+    match host::probe_port(wanted.address, transport) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && leaving.iter().any(is_ours) => {
+            Ok(wanted.address)
+        }
+        probed => probed,
+    }
+}
+
+/// As [`bind_tcp`], once.
+fn bind_udp(wanted: Listen, buffer_bytes: usize, leaving: &[Listen]) -> io::Result<Bound> {
+    let address = probe(wanted, leaving)?;
+    let (socket, held) = plane::bind_datagrams(address, buffer_bytes)?;
     if held < buffer_bytes {
         tracing::warn!(
             listener = wanted.source.as_str(),

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -41,10 +42,15 @@ fn serve(settings: Settings, options: &Options) -> ExitCode {
     let notifier = Arc::new(Notifier::new(|name| std::env::var_os(name)));
     let handle = server.handle();
     let ready_notifier = notifier.clone();
+    notifier.status("waiting for Redis");
+    let is_ready = Arc::new(AtomicBool::new(false));
+    let ready_told = is_ready.clone();
     std::thread::spawn(move || {
         while !handle.wait_ready(Duration::MAX) {}
         announce(&handle.addresses());
         ready_notifier.ready();
+        ready_notifier.status("serving");
+        ready_told.store(true, Ordering::Relaxed);
     });
     let alive = server.handle();
     let _watchdog = match notifier.watch(move || alive.is_alive()) {
@@ -56,11 +62,18 @@ fn serve(settings: Settings, options: &Options) -> ExitCode {
             tracing::info!(signal, "ending: reading what was sent, and settling it");
             break;
         }
-        notifier.reloading();
-        reload(&mut server, options);
-        notifier.ready();
+        // A supervisor that still waits for the start takes the end of a reload for
+        // the end of that.
+        if is_ready.load(Ordering::Relaxed) {
+            notifier.reloading();
+            reload(&mut server, options);
+            notifier.ready();
+        } else {
+            reload(&mut server, options);
+        }
     }
     notifier.stopping();
+    notifier.status("draining");
     let drained = server.drain();
     tracing::info!("{drained}");
     if drained.is_complete() {

@@ -124,7 +124,8 @@ impl Rules {
 }
 
 fn is_printable(name: &[u8]) -> bool {
-    if name.is_empty() {
+    // Its key would be that of the set of metrics.
+    if name.is_empty() || name == b"unique_metrics" {
         return false;
     }
     if name.iter().all(|byte| (0x20..0x7f).contains(byte)) {
@@ -315,6 +316,8 @@ mod tests {
         ] {
             assert_eq!(judge(bad.as_bytes()), invalid, "{bad:?}");
         }
+        assert_eq!(judge(b"unique_metrics"), invalid, "the key of the set");
+        assert_eq!(judge(b"a.unique_metrics"), Ok(()));
         assert_eq!(judge(b"caf\xe9"), invalid);
         assert_eq!(judge(b"a\xed\xa0\x80"), invalid, "a lone surrogate");
         assert_eq!(judge(&[b'a'; 64]), Ok(()));

@@ -16,7 +16,7 @@ use crate::admit::{CensusPage, MetricId, Tidings};
 use crate::batch::Outcome;
 use crate::budget::Budget;
 use crate::host::{self, HostError, StateError, StateLock};
-use crate::listeners::{ListenError, Listeners};
+use crate::listeners::{self, ListenError, Listeners};
 use crate::pipeline::Inquiry;
 use crate::plane::{self, Sender};
 use crate::private_redis::PrivateRedis;
@@ -317,18 +317,22 @@ impl Server {
         let handle = &self.handle;
         let (changes, settings) = handle.settings().reloaded(settings);
         let shards = &handle.common.inboxes;
-        let mut listeners = lock(&handle.listeners);
-        let bound = listeners.bind(&settings, shards.len())?;
-        let opened = listeners.open(bound, shards);
-        opened.map_err(|error| StartError::Thread {
-            what: "a receiver of datagrams".to_owned(),
-            error,
-        })?;
+        let mut open = lock(&handle.listeners);
+        let bound = open.bind(&settings, shards.len())?;
+        if let Err(error) = open.open(bound, shards) {
+            let leaving = open.leave_others(&handle.settings());
+            drop(open);
+            listeners::close(leaving, &handle.listeners, shards);
+            let what = "a receiver of datagrams".to_owned();
+            return Err(StartError::Thread { what, error });
+        }
+        drop(open);
         handle.change(|_, rules| {
             let rules = rules.with_settings(&settings);
             (Arc::new(settings.clone()), Arc::new(rules))
         });
-        listeners.close_others(&settings, shards);
+        let leaving = lock(&handle.listeners).leave_others(&settings);
+        listeners::close(leaving, &handle.listeners, shards);
         if let Some(roomba) = &self.roomba {
             roomba.wake();
         }

@@ -57,7 +57,7 @@ check_paths() {
 }
 
 status() {
-    if pid=$(pid_of_file) && is_running "$pid"; then
+    if pid=$(pid_of_file) && is_running "$pid" && is_skyring "$pid"; then
         echo "$SERVICE_NAME is running with pid $pid"
         return 0
     fi
@@ -71,6 +71,10 @@ status() {
 
 start() {
     if pid=$(pid_of_file) && is_running "$pid"; then
+        if ! is_skyring "$pid"; then
+            echo "error: $PID_FILE names process $pid, which is not $(basename "$SKYRING"): end it if it is Python's Horizon, else remove the file"
+            return 1
+        fi
         echo "$SERVICE_NAME is already running with pid $pid"
         return 0
     fi

@@ -60,6 +60,9 @@ pub fn bind_datagrams(address: SocketAddr, buffer_bytes: usize) -> io::Result<(S
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
+    // Whether somebody else has the address is looked at before: here it is shared
+    // only with a listener of this server that is about to be closed.
+    socket.set_reuse_port(true)?;
     let fd = &socket;
     // Beyond net.core.rmem_max only with a capability; without it, up to that.
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, buffer_bytes).is_err() {

@@ -15,6 +15,7 @@ pub(super) fn check(loader: &mut Loader) {
     }
     redis(loader);
     cluster(loader);
+    roomba(loader);
 }
 
 fn sizes(loader: &mut Loader) {
@@ -62,6 +63,18 @@ fn cpus(loader: &mut Loader) {
             cpus.len()
         );
         loader.refuse(&["cpus", "shards"], message);
+    }
+}
+
+fn roomba(loader: &mut Loader) {
+    let settings = &loader.settings;
+    let (full, mini) = (&settings.redis.namespace, &settings.roomba.mini_namespace);
+    if mini.as_ref() == Some(full) {
+        let message = format!(
+            "{full:?} is redis.namespace too, whose series would be cut to \
+             roomba.mini_duration_s: set roomba.mini_namespace to Skyline's MINI_NAMESPACE"
+        );
+        loader.refuse(&["roomba.mini_namespace", "redis.namespace"], message);
     }
 }
 
@@ -251,6 +264,13 @@ mod tests {
             error.contains("horizon.line_udp 127.0.0.1:2025 clashes with horizon.msgpack"),
             "{error}"
         );
+    }
+
+    // Every series would lose all but its last hour.
+    #[test]
+    fn the_mini_namespace_must_not_be_the_full_one() {
+        let error = error(&["roomba.mini_namespace=metrics."]);
+        assert!(error.contains("is redis.namespace too"), "{error}");
     }
 
     // With a gap in the numbers a share of the metrics would belong to nobody.
