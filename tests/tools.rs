@@ -535,6 +535,8 @@ impl HorizonD {
         let output = Command::new("/bin/sh")
             .arg(&self.script)
             .arg(verb)
+            // Long enough for a machine on which everything is tested at once.
+            .env("START_TIMEOUT", "60")
             .output()
             .unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -682,7 +684,10 @@ fn horizon_d_knows_a_dead_server_and_a_foreign_process() {
         command.arg("1000");
     });
     std::fs::write(&file, format!("{}\n", foreign.id())).unwrap();
-    assert_eq!(horizon.call("status").0, 0);
+    assert_eq!(horizon.call("status").0, 1);
+    let (code, said) = horizon.call("start");
+    assert_eq!(code, 1);
+    assert!(said.contains("which is not skyring"), "{said}");
     let (code, said) = horizon.call("stop");
     assert_eq!(code, 1);
     assert!(said.contains("is not Skyring"), "{said}");
