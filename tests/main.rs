@@ -20,4 +20,5 @@ mod keys;
 mod lifecycle;
 mod redis_faults;
 mod relay;
+mod roomba;
 mod wire;
