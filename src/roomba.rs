@@ -398,7 +398,7 @@ fn show(beside: &Beside, trimmers: &[(Namespace, Trimmer)]) {
     for (_, other) in &trimmers[1..] {
         deeds += &other.deeds;
         ledger_bytes += other.ledger_bytes();
-        // Both grow by themselves, so that this cannot fail.
+        // Both have the same bounds, so that this cannot fail.
         let _ = trip_us.add(&other.trip_us);
     }
     beside.note(|status| {

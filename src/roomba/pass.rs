@@ -45,6 +45,8 @@ const TOGETHER_BYTES: usize = 1 << 20;
 const SERIES_BYTES_MAX: usize = 128 << 20;
 /// Round trips for one group, at most; what is not done then waits for the next pass.
 const ROUNDS: usize = 8;
+/// Longest round trip that is told apart, in microseconds: a minute.
+const TRIP_US_MAX: u64 = 60_000_000;
 /// The record of trims is rid of series that are no more by the first pass and by
 /// each that is as many further.
 const CLEAN_PASSES: u64 = 60;
@@ -167,8 +169,8 @@ impl Trimmer {
     ///
     /// When Redis does not take the scripts.
     pub fn new(connection: Connection, is_dry: bool) -> RedisResult<Self> {
-        #[allow(clippy::unwrap_used, reason = "two digits are accepted")]
-        let trip_us = Histogram::new(2).unwrap();
+        #[allow(clippy::unwrap_used, reason = "these bounds are accepted")]
+        let trip_us = Histogram::new_with_max(TRIP_US_MAX, 2).unwrap();
         let mut trimmer = Self {
             connection,
             scripts: Arc::default(),

@@ -86,4 +86,5 @@ def main():
     path.write_text(json.dumps({"oldest": OLDEST, "cases": cases}, indent=0) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
