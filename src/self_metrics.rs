@@ -16,8 +16,8 @@
 
 mod literal;
 mod relay;
+mod waiting;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,13 +33,13 @@ use crate::shard::OwnedPoint;
 use crate::side_keys::{self, Board, now_s};
 
 use relay::{RelayError, Relayed};
+use waiting::Waiting;
 
 /// Samples of the queue in each pass.
 const SAMPLES: u32 = 6;
-/// Points that wait for carbon; behind it the oldest are dropped.
-const WAITING_MAX: usize = 10_000;
-/// Longest wait to hear that this server has no room for its own points.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
+/// Longest wait to hear what became of the points that this server takes in itself.
+/// What comes later is heard in the next step.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
 static FAILED: Throttle = Throttle::new(Duration::from_secs(60));
 
@@ -48,11 +48,12 @@ static FAILED: Throttle = Throttle::new(Duration::from_secs(60));
 pub struct SelfMetricsStatus {
     /// Points made about this server.
     pub points_made: u64,
-    /// Those that were handed over, to carbon or to this server itself.
+    /// Those that were taken, by carbon or by this server itself.
     pub points_sent: u64,
     /// Those that wait for that.
     pub points_waiting: u64,
-    /// Those that were dropped since too many waited.
+    /// Those that were dropped: too many waited, or this server refused them, as its
+    /// skip lists may have it.
     pub points_dropped: u64,
     /// Points of other programs, from the shared hash, sent to carbon.
     pub shared_sent: u64,
@@ -106,10 +107,12 @@ struct Maker {
     status: SelfMetricsStatus,
     relayed: Relayed,
     link: Link,
-    waiting: VecDeque<OwnedPoint>,
+    waiting: Waiting,
     /// Sizes of the queue since the last pass: their sum, and how many.
     sizes: (u64, u32),
-    before: Totals,
+    /// At the end of the last pass; `None` if that made no self metrics, so that
+    /// there is nothing to compare with.
+    before: Option<Totals>,
     is_told: bool,
 }
 
@@ -130,9 +133,9 @@ impl Maker {
             board,
             status: SelfMetricsStatus::default(),
             relayed: Relayed::default(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             sizes: (0, 0),
-            before: Totals::default(),
+            before: Some(Totals::default()),
             is_told: false,
         }
     }
@@ -148,6 +151,8 @@ impl Maker {
             let is_pass_over = samples >= SAMPLES || !is_enabled;
             if is_enabled {
                 self.make(&settings, is_pass_over);
+            } else {
+                (self.sizes, self.before) = ((0, 0), None);
             }
             if is_pass_over {
                 samples = 0;
@@ -183,7 +188,9 @@ impl Maker {
             kernel_drops: drops.sum(),
             passes: received.passes,
         };
-        let before = std::mem::replace(&mut self.before, now);
+        let Some(before) = self.before.replace(now) else {
+            return;
+        };
         let stored = now.stored.saturating_sub(before.stored);
         self.put(settings, "worker.datapoints_sent_to_redis", stored as f64);
         if now.passes > before.passes && received.metrics_received > 0 {
@@ -201,42 +208,24 @@ impl Maker {
             "" => format!("skyline.horizon.{name}"),
             host => format!("skyline.horizon.{host}.{name}"),
         };
-        if self.waiting.len() >= WAITING_MAX {
-            self.waiting.pop_front();
-            self.status.points_dropped += 1;
-        }
         self.status.points_made += 1;
-        self.waiting.push_back(OwnedPoint {
+        self.waiting.push(OwnedPoint {
             name,
             timestamp: Number::Int(now_s() as i64),
             value: Number::Float(value),
         });
     }
 
-    /// Hands over what waits, all or nothing.
+    /// Hands over what waits.
     fn deliver(&mut self, settings: &Settings) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let points: Vec<OwnedPoint> = self.waiting.iter().cloned().collect();
-        let count = points.len() as u64;
-        let is_taken = match &settings.self_metrics.carbon {
-            Some(carbon) => match relay::send(carbon, &points) {
-                Ok(()) => true,
-                Err(error) => {
-                    self.tell(&RelayError::Carbon(error));
-                    false
-                }
-            },
-            None => {
-                let outcome = self.handle.submit(points).recv_timeout(BUSY_TIMEOUT);
-                // No answer yet: taken, and waiting for Redis as all points do.
-                outcome.map_or(true, |outcome| !outcome.busy)
-            }
+        let Some(carbon) = &settings.self_metrics.carbon else {
+            let submit = |points| self.handle.submit(points);
+            return self.waiting.submit(submit, ANSWER_TIMEOUT);
         };
-        if is_taken {
-            self.waiting.clear();
-            self.status.points_sent += count;
+        self.waiting.settle(Duration::ZERO);
+        let sent = self.waiting.send(|points| relay::send(carbon, points));
+        if let Err(error) = sent {
+            self.tell(&RelayError::Carbon(error));
         }
     }
 
@@ -245,19 +234,33 @@ impl Maker {
             return;
         }
         let Some(carbon) = &settings.self_metrics.carbon else {
-            if settings.self_metrics.enabled && !std::mem::replace(&mut self.is_told, true) {
-                tracing::info!(
-                    "self_metrics.carbon is not set: what Skyline's programs leave in Redis for \
-                     carbon stays there"
-                );
+            if !self.is_told
+                && let Err(error) = self.tell_of_queue()
+            {
+                self.tell(&error.into());
             }
             return;
         };
+        self.is_told = false;
         for part in [relay::send_shared, relay::drain_queue] {
             if let Err(error) = part(&mut self.link, carbon, &mut self.relayed, stop) {
                 self.tell(&error);
             }
         }
+    }
+
+    /// Says that a queue grows that nobody else sends, if there is one.
+    fn tell_of_queue(&mut self) -> redis::RedisResult<()> {
+        if relay::exists_queue(&mut self.link)? {
+            self.is_told = true;
+            tracing::warn!(
+                "{} in Redis holds what Skyline's programs could not send to carbon, and \
+                 self_metrics.carbon is not set, so that it stays there and grows; set it to \
+                 the carbon that Skyline sends to",
+                relay::QUEUE
+            );
+        }
+        Ok(())
     }
 
     fn tell(&mut self, error: &RelayError) {
@@ -271,6 +274,8 @@ impl Maker {
     }
 
     fn publish(&mut self) {
+        self.status.points_sent = self.waiting.sent;
+        self.status.points_dropped = self.waiting.dropped;
         self.status.points_waiting = self.waiting.len() as u64;
         self.status.shared_sent = self.relayed.shared_sent;
         self.status.fail_queue_sent = self.relayed.queue_sent;

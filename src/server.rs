@@ -26,7 +26,7 @@ use crate::rules::{Rules, SkipEdits};
 use crate::self_metrics::{SelfMetrics, SelfMetricsStatus};
 use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint};
-use crate::side_keys::{SideKeys, SideKeysStatus};
+use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
 
@@ -42,6 +42,9 @@ const DRAIN_SLACK: Duration = Duration::from_secs(5);
 const DRAIN_POLL: Duration = Duration::from_millis(2);
 /// Longest that the private Redis is given to write what it holds.
 const PRIVATE_REDIS_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest that Redis is waited for, so that no point is judged before the skip
+/// hashes are known; the private one needs a moment.
+const SKIP_HASHES_TIMEOUT: Duration = Duration::from_secs(2);
 /// Redis that has not answered for this long is not settling.
 const SILENT: Duration = Duration::from_secs(5);
 
@@ -242,6 +245,17 @@ impl Server {
             })?;
             shards.push(thread);
         }
+        let mut hashes = SkipHashes::default();
+        if settings.horizon.side_keys {
+            hashes = SkipHashes::load(url.clone(), rules.skip_lists(), SKIP_HASHES_TIMEOUT);
+        }
+        let rules = match hashes.take_edits() {
+            Some(edits) => Arc::new(rules.with_edits(edits)),
+            None => rules,
+        };
+        // An inbox keeps its order: the rules are there before the first connection.
+        let reload = |reply| Message::Reload(settings.clone(), rules.clone(), reply);
+        drop(ask(&common.inboxes, reload));
         let opened = listeners.open(bound, &common.inboxes);
         opened.map_err(|error| StartError::Thread {
             what: "a receiver of datagrams".to_owned(),
@@ -273,10 +287,11 @@ impl Server {
             }
             None => None,
         };
-        let side_keys = SideKeys::start(handle.clone()).map_err(|error| StartError::Thread {
-            what: "the thread of the side keys".to_owned(),
-            error,
-        })?;
+        let side_keys =
+            SideKeys::start(handle.clone(), hashes).map_err(|error| StartError::Thread {
+                what: "the thread of the side keys".to_owned(),
+                error,
+            })?;
         let self_metrics =
             SelfMetrics::start(handle.clone()).map_err(|error| StartError::Thread {
                 what: "the thread of the self metrics".to_owned(),

@@ -37,7 +37,8 @@ use crate::server::Handle;
 use crate::settings::Settings;
 use crate::stats::{Counts, DropReason};
 
-use hashes::{Found, MEMBERS_MAX, PAGE_REST, SkipHashes, Treated};
+pub(crate) use hashes::SkipHashes;
+use hashes::{Found, MEMBERS_MAX, PAGE_REST, RETRY, Treated, is_away};
 use ledger::{Class, Known, Ledger, NameHash, ROUND_PASSES};
 
 const HEARTBEAT: &str = "horizon";
@@ -106,14 +107,15 @@ pub(crate) type Board = Arc<Mutex<SideKeysStatus>>;
 
 impl SideKeys {
     /// Starts the thread. Settings are looked at anew in each pass, so it runs even
-    /// if there is nothing to do yet.
+    /// if there is nothing to do yet. The skip hashes come as they were read for the
+    /// first rules, or not read yet.
     ///
     /// # Errors
     ///
     /// The system's, when it gives no thread.
-    pub fn start(handle: Arc<Handle>) -> io::Result<Self> {
+    pub(crate) fn start(handle: Arc<Handle>, hashes: SkipHashes) -> io::Result<Self> {
         let board = handle.boards.side_keys.clone();
-        let keeper = Keeper::new(handle, board);
+        let keeper = Keeper::new(handle, board, hashes);
         let thread = Background::start("skyring-side-keys", move |stop| keeper.run(stop))?;
         Ok(Self { thread })
     }
@@ -193,14 +195,14 @@ struct Pace {
 }
 
 impl Keeper {
-    fn new(handle: Arc<Handle>, board: Board) -> Self {
+    fn new(handle: Arc<Handle>, board: Board, hashes: SkipHashes) -> Self {
         Self {
             link: Link::new(handle.settings().redis_url()),
             handle,
             board,
             status: SideKeysStatus::default(),
             ledger: Ledger::new(),
-            hashes: SkipHashes::default(),
+            hashes,
             place: (0, 0),
             pending: Pending::default(),
             under: None,
@@ -213,6 +215,9 @@ impl Keeper {
 
     fn run(mut self, stop: &Stop) {
         loop {
+            if self.await_hashes(stop) {
+                return;
+            }
             let begin = Instant::now();
             let settings = self.handle.settings();
             let period = Duration::from_secs(settings.horizon.side_keys_s.into());
@@ -221,12 +226,42 @@ impl Keeper {
                 Err(Cut::Told) => return,
                 Err(cut) => self.tell(&cut),
             }
-            self.publish(begin);
+            self.status.last_pass_ms = begin.elapsed().as_millis() as u64;
+            self.publish();
             let rest = Instant::now() + period / 10;
             if stop.wait_until(rest.max(begin + period)) {
                 return;
             }
         }
+    }
+
+    /// Reads the skip hashes as soon as Redis is there, if they never were: until
+    /// then points are judged by the lists alone. True if the word to end came.
+    fn await_hashes(&mut self, stop: &Stop) -> bool {
+        let mut is_told = false;
+        while !self.hashes.is_read() && self.handle.settings().horizon.side_keys {
+            let rules = self.handle.rules();
+            let lists = rules.skip_lists();
+            match self.hashes.refresh(&mut self.link, lists, Some(stop)) {
+                Ok(Found::Stopped) => return true,
+                Ok(_) => {
+                    self.hand_over_edits();
+                    self.publish();
+                }
+                // The pass tells what else is wrong.
+                Err(error) if !is_away(&error) => return false,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        self.tell(&Cut::Redis(error));
+                        self.publish();
+                    }
+                    if stop.wait(RETRY) {
+                        return true;
+                    }
+                }
+            }
+        }
+        false
     }
 
     fn pass(
@@ -250,7 +285,7 @@ impl Keeper {
             self.follow(&rules);
             self.beat(&counts)?;
             let lists = rules.skip_lists();
-            match self.hashes.refresh(&mut self.link, lists, stop)? {
+            match self.hashes.refresh(&mut self.link, lists, Some(stop))? {
                 Found::Stopped => return Err(Cut::Told),
                 Found::Emptied => self.ledger.forget_written(),
                 Found::Known => {}
@@ -341,7 +376,7 @@ impl Keeper {
 
     /// The side keys were switched off: what they said does not count any more.
     fn put_away(&mut self) {
-        if self.under.take().is_none() {
+        if self.under.take().is_none() && !self.hashes.is_read() {
             return;
         }
         self.ledger.forget_written();
@@ -529,11 +564,6 @@ impl Keeper {
 
     fn hand_over_edits(&mut self) {
         if let Some(edits) = self.hashes.take_edits() {
-            tracing::info!(
-                skipped = edits.skipped.len(),
-                kept = edits.kept.len(),
-                "the skip hashes in Redis overrule the skip lists on these many metrics"
-            );
             self.handle.edit_skips(edits);
         }
     }
@@ -642,8 +672,7 @@ impl Keeper {
         self.place = (0, 0);
     }
 
-    fn publish(&mut self, begin: Instant) {
-        self.status.last_pass_ms = begin.elapsed().as_millis() as u64;
+    fn publish(&mut self) {
         self.status.metrics_known = self.ledger.len() as u64;
         self.status.skip_edits = self.hashes.edits() as u64;
         self.status.skip_scans = self.hashes.scans();

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::fixture::process::Process;
@@ -225,8 +226,110 @@ fn the_fail_queue_is_drained_oldest_first() {
     };
     let (_, time) = taken.split_once(".horizon.").unwrap();
     assert!(time.parse::<u64>().unwrap() <= now_s());
-    let life: i64 = redis.run(&["TTL", taken]);
-    assert!((1..=600).contains(&life), "{life}");
+    wait_until_done_with(&redis, taken);
+    skyring.finish();
+}
+
+/// A queue under work lives on until all of it is sent.
+fn wait_until_done_with(redis: &Redis, taken: &str) {
+    eventually("the queue was done with", || {
+        let life: i64 = redis.run(&["TTL", taken]);
+        holds((1..=600).contains(&life), || format!("{life}"))
+    });
+}
+
+fn queue(redis: &Redis, key: &str, points: &[Point]) {
+    for texts in texts(points) {
+        let _: u32 = redis.run(&["SADD", key, &texts[1]]);
+    }
+}
+
+/// What a server that was killed in the middle had taken, the next one sends; what
+/// was done with it leaves to expire.
+#[test]
+fn a_queue_under_work_that_was_left_is_sent() {
+    let redis = Redis::start();
+    let points = sample(30);
+    let (left, rest) = points.split_at(20);
+    let (done, fresh) = rest.split_at(5);
+    let keys = ["1700000000", "1700000001"].map(|time| format!("{QUEUE}.horizon.{time}"));
+    queue(&redis, &keys[0], left);
+    queue(&redis, &keys[1], done);
+    let _: u32 = redis.run(&["EXPIRE", &keys[1], "500"]);
+    queue(&redis, QUEUE, fresh);
+    let carbon = Carbon::start(0);
+    let skyring = plan(&redis, carbon.port).start();
+    wait_until_done_with(&redis, &keys[0]);
+    eventually("the queue itself was taken", || {
+        let there: u32 = redis.run(&["EXISTS", QUEUE]);
+        holds(there == 0, || "it is there".to_owned())
+    });
+    eventually("both came to carbon", || {
+        let found = carbon.points().len();
+        holds(found >= left.len() + fresh.len(), || format!("{found}"))
+    });
+    let found = carbon.points();
+    assert_eq!(by_name(&found), by_name(&[left, fresh].concat()));
+    let first: Vec<Point> = found[..left.len()].to_vec();
+    assert_eq!(by_name(&first), by_name(left), "what was left goes first");
+    skyring.finish();
+}
+
+/// A Redis that fails after the queue was taken leaves it as it was taken, and it
+/// is sent when Redis is well again.
+#[test]
+fn a_failing_redis_loses_nothing_of_the_queue() {
+    let redis = Redis::start();
+    let points = sample(30);
+    queue(&redis, QUEUE, &points);
+    let _: String = redis.run(&["ACL", "SETUSER", "default", "-sscan"]);
+    let carbon = Carbon::start(0);
+    let skyring = plan(&redis, carbon.port).start();
+    let taken = eventually("the queue was taken", || {
+        let keys: Vec<String> = redis.run(&["KEYS", &format!("{QUEUE}.horizon.*")]);
+        keys.first()
+            .cloned()
+            .ok_or_else(|| "it is there".to_owned())
+    });
+    eventually("Redis failed", || {
+        let errors = skyring.status()["self_metrics"]["redis_errors"].as_u64();
+        holds(errors > Some(0), || format!("{errors:?}"))
+    });
+    let life: i64 = redis.run(&["TTL", &taken]);
+    assert_eq!(life, -1, "what nobody has sent must not expire");
+    let _: String = redis.run(&["ACL", "SETUSER", "default", "+@all"]);
+    // Nobody else works at it any more.
+    let _: u32 = redis.run(&["DEL", GUARD]);
+    eventually("the queue came to carbon", || {
+        let found = by_name(&carbon.points());
+        holds(found == by_name(&points), || format!("{found:?}"))
+    });
+    wait_until_done_with(&redis, &taken);
+    skyring.finish();
+}
+
+/// Points stored before the self metrics were wanted are not those of a pass.
+#[test]
+fn the_first_figures_after_a_reload_are_of_a_pass() {
+    const POINTS: u64 = 5_000;
+    let redis = Redis::start();
+    let carbon = Carbon::start(0);
+    let plan = plan(&redis, carbon.port);
+    let mut skyring = plan.start();
+    let mut sender = Sender::connect(&skyring.pickle());
+    for at in 0..POINTS {
+        sender.send_point("some.metric", at as f64);
+    }
+    skyring.wait_until_settled(POINTS);
+    plan.set("self_metrics.enabled", true).file();
+    skyring.process.signal(Signal::HUP);
+    let stored = eventually("a pass was told of", || {
+        let points = carbon.points();
+        let name = "worker.datapoints_sent_to_redis";
+        let found = points.into_iter().find(|point| point.name.ends_with(name));
+        found.ok_or_else(|| "none".to_owned())
+    });
+    assert_eq!(stored.value, 0.0, "nothing was stored since");
     skyring.finish();
 }
 
@@ -308,20 +411,26 @@ fn the_shared_hash_is_sent_once_a_minute_by_anybody() {
     skyring.finish();
 }
 
-/// Without a carbon nobody knows where it should go.
+/// Without a carbon nobody knows where it should go, which is told once, also to
+/// those who want no self metrics.
 #[test]
 fn without_carbon_the_points_of_others_are_left_alone() {
     let redis = Redis::start();
     let _: u32 = redis.run(&["SADD", QUEUE, "['a', 1.0, 1]"]);
     let _: u32 = redis.run(&["HSET", SHARED, "1.a", "{'metric': 'a'}"]);
-    let plan = Plan::with(&redis).set("horizon.side_keys_s", 1);
-    let skyring = plan.set("self_metrics.enabled", true).start();
-    eventually("it was told", || {
+    let skyring = Plan::with(&redis).set("horizon.side_keys_s", 1).start();
+    let told = || {
         let text = skyring.process.stderr();
-        holds(text.contains("self_metrics.carbon is not set"), || {
-            text.clone()
-        })
+        text.matches("self_metrics.carbon is not set").count()
+    };
+    eventually("it was told", || {
+        holds(told() > 0, || skyring.process.stderr())
     });
+    eventually("passes went by", || {
+        let passes = skyring.status()["side_keys"]["passes"].as_u64();
+        holds(passes > Some(3), || format!("{passes:?}"))
+    });
+    assert_eq!(told(), 1);
     let keys: BTreeSet<String> = redis.run(&["KEYS", "skyline.*"]);
     assert_eq!(keys, [SHARED.to_owned(), QUEUE.to_owned()].into());
     skyring.finish();

@@ -271,6 +271,58 @@ fn edits_of_the_hashes_are_honoured_and_survive() {
     skyring.finish();
 }
 
+/// Puts so many names into a hash, and returns them.
+fn edit_many(redis: &Redis, key: &str, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|at| format!("edited.m{at}")).collect();
+    for names in names.chunks(1_000) {
+        let pairs = names.iter().flat_map(|name| [name.as_str(), "1"]);
+        let words: Vec<&str> = ["HSET", key].into_iter().chain(pairs).collect();
+        let _: u32 = redis.run(&words);
+    }
+    names
+}
+
+/// Edits hold from the first point on, however many there are.
+#[test]
+fn edits_hold_before_the_first_point_is_taken() {
+    let redis = Redis::start();
+    let names = edit_many(&redis, SKIP, 50_000);
+    let skyring = Plan::with(&redis).start();
+    let mut sender = Sender::connect(&skyring.pickle());
+    let now = now_s() as f64;
+    for names in names.chunks(1_000) {
+        let points: Vec<(&str, f64, f64)> =
+            names.iter().map(|name| (name.as_str(), now, 1.0)).collect();
+        sender.send(&frame(&points));
+    }
+    let counts = skyring.wait_until_settled(names.len() as u64);
+    let skipped = [("skipped".to_owned(), names.len() as u64)];
+    assert_eq!(counts.dropped, skipped.into());
+    assert!(redis.keys().is_empty());
+    skyring.finish();
+}
+
+/// A server that started without Redis reads the edits when Redis comes, and does
+/// not leave that to the second pass, which begins after a minute.
+#[test]
+fn edits_hold_as_soon_as_redis_is_there() {
+    let mut redis = Redis::durable();
+    let edited = "edited.out";
+    let _: u32 = redis.run(&["HSET", SKIP, edited, "1"]);
+    redis.crash();
+    let mut skyring = Plan::with(&redis).spawn();
+    eventually("it goes on without Redis", || {
+        let text = skyring.process.stderr();
+        holds(text.contains("could not be read yet"), || text.clone())
+    });
+    redis.launch();
+    skyring.wait_until_ready();
+    wait_until_treated(&skyring, &redis, edited, false);
+    let uptime_s = skyring.status()["uptime_s"].as_u64().unwrap();
+    assert!(uptime_s < 55, "only the second pass read them");
+    skyring.finish();
+}
+
 /// What Skyring wrote under other lists is no edit: new lists hold at once, for
 /// known names too, while edits stay.
 #[test]

@@ -6,7 +6,7 @@
 //! skyline.last.skyline_graphite_metrics_single_submit   when any program last sent it
 //!
 //! skyline.graphite_fail_queue                        set of list or dict texts
-//! skyline.graphite_fail_queue.horizon.<unix seconds> the same under work, 600 s
+//! skyline.graphite_fail_queue.horizon.<unix seconds> the same under work; done with, 600 s
 //! skyline.processing.graphite_fail_queue             somebody works at it, 59 s
 //! skyline.graphite_fail                              somebody could not send
 //! skyline.graphite_ok                                somebody could, 65 s
@@ -14,8 +14,11 @@
 //!
 //! Nothing is taken from Redis before carbon has taken it, and what carbon did not
 //! take goes back, so a failure at worst sends points twice, which carbon bears.
+//! A queue under work lives until it is done with: one that a failure or the end of
+//! a server has left is worked off first when the next queue is due.
 
 use std::io;
+use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
 
@@ -31,8 +34,10 @@ const SHARED: &str = "skyline.graphite_metrics_single_submit";
 const SHARED_LAST: &str = "skyline.last.skyline_graphite_metrics_single_submit";
 const SHARED_PERIOD_S: u64 = 60;
 
-const QUEUE: &str = "skyline.graphite_fail_queue";
-const QUEUE_TAKEN_S: u32 = 600;
+pub(super) const QUEUE: &str = "skyline.graphite_fail_queue";
+const QUEUE_DONE_S: u32 = 600;
+/// What TTL says of a key that does not expire.
+const NO_EXPIRY: i64 = -1;
 const GUARD: &str = "skyline.processing.graphite_fail_queue";
 const GUARD_S: u32 = 59;
 const FAIL: &str = "skyline.graphite_fail";
@@ -45,17 +50,25 @@ const FRAME_POINTS: usize = 480;
 const CONNECTION_POINTS: usize = 10 * FRAME_POINTS;
 /// Points of the fail queue that are sorted and sent at a time; the rest goes back.
 const QUEUE_POINTS_MAX: usize = 100_000;
+/// Names that are gone through at a time in search of what was left, and the rest
+/// between two times, so that Redis gets to other work.
+const SEARCH_NAMES: usize = 1_000;
+const SEARCH_REST: Duration = Duration::from_millis(1);
 /// Most fields or members of one command.
 const MEMBERS_MAX: usize = 500;
 
-static UNPARSEABLE: Throttle = Throttle::new(std::time::Duration::from_secs(60));
+static UNPARSEABLE: Throttle = Throttle::new(Duration::from_secs(60));
 
 /// What was done with the points of other programs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Relayed {
     pub shared_sent: u64,
     pub queue_sent: u64,
     pub unparseable: u64,
+    /// Queues under work that were not brought to an end.
+    left: Vec<String>,
+    /// Whether those that an earlier process has left are known.
+    is_searched: bool,
 }
 
 /// Why not everything was sent.
@@ -110,7 +123,19 @@ pub(super) fn drain_queue(
     relayed: &mut Relayed,
     stop: &Stop,
 ) -> Result<(), RelayError> {
-    if !link.query::<bool>(redis::cmd("EXISTS").arg(QUEUE))? {
+    if !relayed.is_searched {
+        relayed.left = search(link, stop)?;
+        relayed.is_searched = true;
+    }
+    let mut left = Vec::new();
+    for key in std::mem::take(&mut relayed.left) {
+        // One that expires is done with.
+        if link.query::<i64>(redis::cmd("TTL").arg(&key))? == NO_EXPIRY {
+            left.push(key);
+        }
+    }
+    relayed.left = left;
+    if relayed.left.is_empty() && !exists_queue(link)? {
         return Ok(());
     }
     // While carbon is away the queue stays as it is.
@@ -125,29 +150,86 @@ pub(super) fn drain_queue(
     if link.query::<Option<String>>(&guard)?.is_none() {
         return Ok(());
     }
+    while let Some(key) = relayed.left.first().cloned() {
+        work_off(link, &key, carbon, relayed, stop)?;
+        relayed.left.remove(0);
+    }
+    if stop.is_told() || !exists_queue(link)? {
+        return Ok(());
+    }
     let taken = format!("{QUEUE}.horizon.{}", now_s());
-    let mut take = redis::pipe();
-    take.cmd("RENAME").arg(QUEUE).arg(&taken);
-    take.cmd("EXPIRE").arg(&taken).arg(QUEUE_TAKEN_S);
-    link.run::<Vec<redis::Value>>(&take)?;
-    let mut queued = read_queue(link, &taken, relayed)?;
+    // Whatever becomes of the answer: a key that is not there does no harm.
+    relayed.left.push(taken.clone());
+    let mut take = redis::cmd("RENAMENX");
+    take.arg(QUEUE).arg(&taken);
+    if link.query::<bool>(&take)? {
+        work_off(link, &taken, carbon, relayed, stop)?;
+        relayed.left.clear();
+    }
+    Ok(())
+}
+
+/// Whether there is anything that other programs could not send.
+pub(super) fn exists_queue(link: &mut Link) -> RedisResult<bool> {
+    link.query(redis::cmd("EXISTS").arg(QUEUE))
+}
+
+/// Queues under work, whoever has left them. All names are gone through, which is
+/// dear, and done once.
+fn search(link: &mut Link, stop: &Stop) -> RedisResult<Vec<String>> {
+    let mut found = Vec::new();
+    let mut cursor = 0_u64;
+    loop {
+        let names: Vec<Vec<u8>>;
+        let mut page = redis::cmd("SCAN");
+        page.arg(cursor).arg("MATCH");
+        page.arg(format!("{QUEUE}.horizon.*"));
+        page.arg("COUNT").arg(SEARCH_NAMES).arg("TYPE").arg("set");
+        (cursor, names) = link.query(&page)?;
+        found.extend(names.into_iter().flat_map(String::from_utf8));
+        if cursor == 0 || stop.wait(SEARCH_REST) {
+            return Ok(found);
+        }
+    }
+}
+
+/// Sends a queue under work. What is not sent goes back to the queue proper; only
+/// then may the key expire, and until then it stays as it is.
+fn work_off(
+    link: &mut Link,
+    key: &str,
+    carbon: &Endpoint,
+    relayed: &mut Relayed,
+    stop: &Stop,
+) -> Result<(), RelayError> {
+    let mut queued = read_queue(link, key, relayed)?;
     queued.sort_by_key(|queued| queued.timestamp);
     let mut rest = queued.as_slice();
+    let sent = send_queued(link, &mut rest, carbon, relayed, stop);
+    put_back(link, rest.iter().map(|queued| &queued.text))?;
+    link.query::<()>(redis::cmd("EXPIRE").arg(key).arg(QUEUE_DONE_S))?;
+    sent
+}
+
+/// Sends the first of the `rest`, and takes them off it, until nothing is left.
+fn send_queued(
+    link: &mut Link,
+    rest: &mut &[Queued],
+    carbon: &Endpoint,
+    relayed: &mut Relayed,
+    stop: &Stop,
+) -> Result<(), RelayError> {
     while !rest.is_empty() && !stop.is_told() {
         let (now, later) = rest.split_at(rest.len().min(CONNECTION_POINTS));
         let points: Vec<OwnedPoint> = now.iter().map(|queued| queued.point.clone()).collect();
-        if let Err(error) = send(carbon, &points) {
-            put_back(link, rest.iter().map(|queued| &queued.text))?;
-            return Err(error.into());
-        }
+        send(carbon, &points)?;
         relayed.queue_sent += points.len() as u64;
-        rest = later;
+        *rest = later;
         let mut tell = redis::pipe();
         tell.cmd("SET").arg(OK).arg(now_s()).arg("EX").arg(OK_S);
         tell.cmd("DEL").arg(FAIL);
         link.run::<Vec<redis::Value>>(&tell)?;
     }
-    put_back(link, rest.iter().map(|queued| &queued.text))?;
     Ok(())
 }
 

@@ -13,14 +13,16 @@
 //! the third key. Such fields are removed before anything is written under the new
 //! lists, and come back when their metrics do.
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 
 use super::ledger::Class;
 use crate::background::{Link, Stop};
 use crate::logging::Throttle;
 use crate::rules::{SkipEdits, SkipLists};
+use crate::settings::RedisUrl;
 
 const SKIP: &str = "horizon.skip_metrics";
 const DO_NOT_SKIP: &str = "horizon.do_not_skip_metrics";
@@ -32,13 +34,17 @@ const LISTS: &str = "skyring.skip_lists";
 pub(super) const MEMBERS_MAX: usize = 500;
 /// Most edits that are honoured: the rest is told.
 const EDITS_MAX: usize = 1_000_000;
-/// Hashes with no more fields than this together are read in every pass.
+/// A hash with no more fields than this is read whole in every pass.
 const SMALL: u64 = 10_000;
-/// Larger ones are read when their length is not what we left, and in every pass of
-/// this number, since who removes one field and adds another leaves the length.
-const SCAN_PASSES: u32 = 10;
+/// A larger one is read whole when its length is not what we left. Who removes one
+/// field and adds another leaves the length: hence all of it is read in this many
+/// passes in any case.
+const ROUND_PASSES: u64 = 10;
 /// Rest between two pages of a hash or set, so that Redis gets to other work.
 pub(super) const PAGE_REST: Duration = Duration::from_millis(1);
+
+/// How often a Redis that is away is tried for the first reading.
+pub(super) const RETRY: Duration = Duration::from_millis(50);
 
 static TOO_MANY: Throttle = Throttle::new(Duration::from_secs(3600));
 static NO_LISTS: Throttle = Throttle::new(Duration::from_secs(3600));
@@ -62,55 +68,115 @@ pub(super) enum Found {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct SkipHashes {
+pub(crate) struct SkipHashes {
     edits: SkipEdits,
     is_edited: bool,
     /// The lists that the hashes agree with; `None` before they were first read.
     under: Option<Texts>,
     /// How many fields we left in each of [`HASHES`].
     lengths: [u64; 2],
-    passes_since_scan: u32,
+    readings: [Reading; 2],
     scans: u64,
 }
 
+/// How far the reading of a hash has come, which may take several passes.
+#[derive(Default)]
+struct Reading {
+    /// Where Redis goes on; 0 at the beginning.
+    cursor: u64,
+    /// The edits found since the beginning.
+    edited: HashSet<Box<[u8]>>,
+    too_many: u64,
+    /// Whether its end was reached since the hashes were last both read.
+    is_over: bool,
+}
+
+/// Under what hashes are read.
+struct Terms<'a> {
+    lists: &'a SkipLists,
+    /// The lists before, if they were others.
+    former: Option<&'a SkipLists>,
+    /// The word to end, which may come in the rests between two pages; without it
+    /// there are no rests.
+    stop: Option<&'a Stop>,
+}
+
 impl SkipHashes {
-    /// Reads what others have edited, if it looks as if they had.
-    pub fn refresh(
+    /// Reads the hashes without rests. If Redis is away, or still loading, it is
+    /// tried again for `timeout`; in the end they may not have been read.
+    pub fn load(url: RedisUrl, lists: &SkipLists, timeout: Duration) -> Self {
+        let deadline = Instant::now() + timeout;
+        let mut link = Link::new(url);
+        loop {
+            let mut hashes = Self::default();
+            let error = match hashes.refresh(&mut link, lists, None) {
+                Ok(_) => return hashes,
+                Err(error) => error,
+            };
+            if !is_away(&error) || Instant::now() >= deadline {
+                tracing::warn!(
+                    "the skip hashes in Redis could not be read yet; until then the skip lists \
+                     alone hold: {error}"
+                );
+                return Self::default();
+            }
+            std::thread::sleep(RETRY);
+        }
+    }
+
+    /// Whether they were ever read.
+    pub fn is_read(&self) -> bool {
+        self.under.is_some()
+    }
+
+    /// Reads what others have edited: all of it if it looks as if they had, or if
+    /// it is little, else a part.
+    pub(super) fn refresh(
         &mut self,
         link: &mut Link,
         lists: &SkipLists,
-        stop: &Stop,
+        stop: Option<&Stop>,
     ) -> RedisResult<Found> {
         let mut question = redis::pipe();
         question.cmd("HLEN").arg(SKIP).cmd("HLEN").arg(DO_NOT_SKIP);
-        let lengths: [u64; 2] = link.run(&question)?;
-        self.passes_since_scan += 1;
+        let mut lengths: [u64; 2] = link.run(&question)?;
         let texts = Texts::of(lists);
-        let is_known = self.under.as_ref() == Some(&texts)
-            && lengths == self.lengths
-            && lengths.iter().sum::<u64>() > SMALL
-            && self.passes_since_scan < SCAN_PASSES;
-        if is_known {
-            return Ok(Found::Known);
-        }
+        let is_whole = self.under.as_ref() != Some(&texts) || lengths != self.lengths;
         let is_emptied = lengths == [0, 0] && lengths != self.lengths;
         let former = match self.under.clone() {
             Some(former) => Some(former),
             None => read_lists(link)?,
         };
         let former = former.filter(|former| *former != texts).map(Texts::compile);
-        let mut lengths = lengths;
-        let Some(edits) = scan(link, lists, former.as_ref(), &mut lengths, stop)? else {
-            return Ok(Found::Stopped);
+        if is_whole {
+            self.readings = Default::default();
+        }
+        let terms = Terms {
+            lists,
+            former: former.as_ref(),
+            stop,
         };
+        for (index, length) in lengths.iter_mut().enumerate() {
+            let fields_max = match *length {
+                _ if is_whole => u64::MAX,
+                length if length <= SMALL => u64::MAX,
+                length => SMALL.max(length.div_ceil(ROUND_PASSES)),
+            };
+            let Some(removed) = self.read_on(link, index, &terms, fields_max)? else {
+                return Ok(Found::Stopped);
+            };
+            *length = length.saturating_sub(removed);
+        }
         self.lengths = lengths;
-        write_lists(link, &texts)?;
-        self.under = Some(texts);
-        self.passes_since_scan = 0;
-        self.scans += 1;
-        if edits != self.edits {
-            self.edits = edits;
-            self.is_edited = true;
+        if is_whole {
+            write_lists(link, &texts)?;
+            self.under = Some(texts);
+        }
+        if self.readings.iter().all(|reading| reading.is_over) {
+            self.scans += 1;
+            for reading in &mut self.readings {
+                reading.is_over = false;
+            }
         }
         Ok(if is_emptied {
             Found::Emptied
@@ -122,7 +188,7 @@ impl SkipHashes {
     /// Writes these metrics, of which none is [`Class::NotMine`], where they belong.
     /// A metric on which the hashes say otherwise is left as it is, and what they
     /// say is honoured from now on. Says of each metric whether it was written.
-    pub fn record(
+    pub(super) fn record(
         &mut self,
         link: &mut Link,
         lists: &SkipLists,
@@ -161,7 +227,15 @@ impl SkipHashes {
 
     /// The edits, if they are others than when they were last taken.
     pub fn take_edits(&mut self) -> Option<SkipEdits> {
-        std::mem::take(&mut self.is_edited).then(|| self.edits.clone())
+        if !std::mem::take(&mut self.is_edited) {
+            return None;
+        }
+        tracing::info!(
+            skipped = self.edits.skipped.len(),
+            kept = self.edits.kept.len(),
+            "the skip hashes in Redis overrule the skip lists on these many metrics"
+        );
+        Some(self.edits.clone())
     }
 
     /// How many edits are honoured.
@@ -179,77 +253,149 @@ impl SkipHashes {
     fn observe(&mut self, name: &[u8], hashed: Option<Class>, lists: &SkipLists) -> Class {
         let listed = listed(lists, name);
         let edit = hashed.filter(|hashed| *hashed != listed);
-        let is_full = self.edits() >= EDITS_MAX;
-        for (class, names) in [
-            (Class::Kept, &mut self.edits.kept),
-            (Class::Skipped, &mut self.edits.skipped),
-        ] {
-            if edit != Some(class) {
-                self.is_edited |= names.remove(name);
-            } else if !names.contains(name) && !is_full {
-                self.is_edited |= names.insert(name.into());
+        for (index, (class, _)) in HASHES.into_iter().enumerate() {
+            if edit == Some(class) {
+                self.enter(index, name.into());
+            } else {
+                self.strike(index, name);
             }
         }
         hashed.unwrap_or(listed)
     }
-}
 
-/// Reads both hashes. Fields that agree with the `former` lists and contradict
-/// the present ones are removed, and taken off the `lengths`. `None` if `stop` came.
-fn scan(
-    link: &mut Link,
-    lists: &SkipLists,
-    former: Option<&SkipLists>,
-    lengths: &mut [u64; 2],
-    stop: &Stop,
-) -> RedisResult<Option<SkipEdits>> {
-    let mut edits = SkipEdits::default();
-    let mut too_many = 0_u64;
-    for (index, (class, key)) in HASHES.into_iter().enumerate() {
-        let mut cursor = 0_u64;
+    /// Reads on in one of [`HASHES`] from where that was left, until its end is
+    /// reached or about so many fields were seen. Fields that agree with the former
+    /// lists and contradict the present ones are removed. Says how many those were;
+    /// `None` if the word to end came.
+    fn read_on(
+        &mut self,
+        link: &mut Link,
+        index: usize,
+        terms: &Terms<'_>,
+        fields_max: u64,
+    ) -> RedisResult<Option<u64>> {
+        let (class, key) = HASHES[index];
+        if fields_max < u64::MAX {
+            self.look_for_edits(link, index)?;
+        }
+        let (mut seen, mut removed) = (0_u64, 0_u64);
         loop {
-            let fields: Vec<Vec<u8>>;
             let mut page = redis::cmd("HSCAN");
+            let cursor = self.readings[index].cursor;
             page.arg(key).arg(cursor).arg("COUNT").arg(MEMBERS_MAX);
-            (cursor, fields) = link.query(&page)?;
+            let (cursor, fields): (u64, Vec<Vec<u8>>) = link.query(&page)?;
+            seen += fields.len() as u64 / 2;
             let names = fields.into_iter().step_by(2);
-            let other: Vec<Vec<u8>> = names.filter(|name| listed(lists, name) != class).collect();
-            let (stale, edited): (Vec<_>, Vec<_>) = other
-                .into_iter()
-                .partition(|name| former.is_some_and(|former| listed(former, name) == class));
-            let removed = remove(link, key, &stale)?;
-            lengths[index] = lengths[index].saturating_sub(removed);
+            let (stale, edited): (Vec<_>, Vec<_>) = names
+                .filter(|name| listed(terms.lists, name) != class)
+                .partition(|name| {
+                    terms
+                        .former
+                        .is_some_and(|lists| listed(lists, name) == class)
+                });
+            removed += remove(link, key, &stale)?;
             let edited = match class {
                 Class::Skipped => not_in(link, DO_NOT_SKIP, edited)?,
                 _ => edited,
             };
+            self.readings[index].cursor = cursor;
             for name in edited {
-                if edits.kept.len() + edits.skipped.len() >= EDITS_MAX {
-                    too_many += 1;
-                } else if class == Class::Kept {
-                    edits.kept.insert(name.into());
-                } else {
-                    edits.skipped.insert(name.into());
-                }
+                self.find(index, name.into());
             }
             if cursor == 0 {
-                break;
+                self.end_reading(index);
+                return Ok(Some(removed));
             }
-            if stop.wait(PAGE_REST) {
+            if seen >= fields_max {
+                return Ok(Some(removed));
+            }
+            if terms.stop.is_some_and(|stop| stop.wait(PAGE_REST)) {
                 return Ok(None);
             }
         }
     }
-    if too_many > 0
-        && let Some(suppressed) = TOO_MANY.admit()
-    {
-        tracing::warn!(
-            suppressed,
-            "{too_many} names in {SKIP} and {DO_NOT_SKIP} contradict horizon.skip beyond the \
-             {EDITS_MAX} that are honoured; mend horizon.skip, or remove them there"
-        );
+
+    /// Strikes edits that were taken back in a hash that is read in parts, if they
+    /// are not too many to look for.
+    fn look_for_edits(&mut self, link: &mut Link, index: usize) -> RedisResult<()> {
+        let edits = edits_of(&mut self.edits, index);
+        if edits.len() as u64 > SMALL {
+            return Ok(());
+        }
+        let names = edits.iter().map(|name| name.to_vec()).collect();
+        for name in not_in(link, HASHES[index].1, names)? {
+            self.strike(index, &name);
+        }
+        Ok(())
     }
-    Ok(Some(edits))
+
+    /// Takes note of an edit that the reading of a hash has found.
+    fn find(&mut self, index: usize, name: Box<[u8]>) {
+        let others = edits_of(&mut self.edits, 1 - index).len();
+        let reading = &mut self.readings[index];
+        if others + reading.edited.len() >= EDITS_MAX {
+            reading.too_many += 1;
+            return;
+        }
+        reading.edited.insert(name.clone());
+        self.enter(index, name);
+    }
+
+    /// Honours an edit, if there is room for it.
+    fn enter(&mut self, index: usize, name: Box<[u8]>) {
+        let is_full = self.edits() >= EDITS_MAX;
+        let edits = edits_of(&mut self.edits, index);
+        if is_full || edits.contains(&name) {
+            return;
+        }
+        let reading = &mut self.readings[index];
+        if reading.cursor != 0 {
+            reading.edited.insert(name.clone());
+        }
+        edits.insert(name);
+        self.is_edited = true;
+    }
+
+    /// Honours an edit no longer.
+    fn strike(&mut self, index: usize, name: &[u8]) {
+        self.readings[index].edited.remove(name);
+        self.is_edited |= edits_of(&mut self.edits, index).remove(name);
+    }
+
+    /// The edits are those that were found since the beginning of a hash.
+    fn end_reading(&mut self, index: usize) {
+        let reading = std::mem::take(&mut self.readings[index]);
+        self.readings[index].is_over = true;
+        let edits = edits_of(&mut self.edits, index);
+        if *edits != reading.edited {
+            *edits = reading.edited;
+            self.is_edited = true;
+        }
+        if reading.too_many > 0
+            && let Some(suppressed) = TOO_MANY.admit()
+        {
+            tracing::warn!(
+                suppressed,
+                "{} names in {} contradict horizon.skip beyond the {EDITS_MAX} that are honoured; \
+                 mend horizon.skip, or remove them there",
+                reading.too_many,
+                HASHES[index].1,
+            );
+        }
+    }
+}
+
+/// Whether trying again soon may mend an error: Redis is away, or still loading.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    error.code().is_none_or(|code| code == "LOADING")
+}
+
+/// The edits that stand in one of [`HASHES`].
+fn edits_of(edits: &mut SkipEdits, index: usize) -> &mut HashSet<Box<[u8]>> {
+    match HASHES[index].0 {
+        Class::Skipped => &mut edits.skipped,
+        _ => &mut edits.kept,
+    }
 }
 
 /// The skip lists as they stand in the settings and in Redis.
@@ -386,7 +532,9 @@ mod tests {
         fn refresh(&mut self) -> (Vec<String>, Vec<String>) {
             let (_told, receiver) = crossbeam_channel::bounded(0);
             let stop = Stop::of(receiver);
-            let found = self.hashes.refresh(&mut self.link, &self.lists, &stop);
+            let found = self
+                .hashes
+                .refresh(&mut self.link, &self.lists, Some(&stop));
             assert_ne!(found.unwrap(), Found::Stopped);
             self.edits()
         }
@@ -514,12 +662,9 @@ mod tests {
         assert_eq!(rig.run(&["HKEYS", SKIP]), ["cached"]);
     }
 
-    // Reading a large hash is dear, so it is read when somebody else has changed it.
-    #[test]
-    fn a_large_hash_is_read_again_only_when_its_length_tells() {
-        let mut rig = Rig::new();
-        rig.refresh();
-        let all: Vec<String> = (0..SMALL + 1).map(|at| format!("m.{at}")).collect();
+    /// Writes more metrics than a small hash has.
+    fn fill(rig: &mut Rig) -> Vec<String> {
+        let all: Vec<String> = (0..2 * SMALL).map(|at| format!("m.{at}")).collect();
         let treated: Vec<Treated<'_>> = all
             .iter()
             .map(|name| Treated {
@@ -527,21 +672,74 @@ mod tests {
                 class: Class::Kept,
             })
             .collect();
-        for _ in 0..2 {
-            let written = rig.hashes.record(&mut rig.link, &rig.lists, &treated, 1);
-            assert!(written.unwrap().into_iter().all(|written| written));
-        }
+        let written = rig.hashes.record(&mut rig.link, &rig.lists, &treated, 1);
+        assert!(written.unwrap().into_iter().all(|written| written));
+        all
+    }
+
+    // Reading a large hash is dear: it is spread, unless somebody else has changed it.
+    #[test]
+    fn a_large_hash_is_read_in_parts_unless_its_length_tells() {
+        let mut rig = Rig::new();
         rig.refresh();
+        fill(&mut rig);
         let scans = rig.hashes.scans();
-        for _ in 1..SCAN_PASSES - 1 {
+        rig.refresh();
+        assert_eq!(rig.hashes.scans(), scans, "only a part was read");
+        let cursor = rig.hashes.readings[1].cursor;
+        assert_ne!(cursor, 0);
+        rig.put(DO_NOT_SKIP, "skip.edited");
+        assert_eq!(rig.refresh().1, ["skip.edited"]);
+        assert_eq!(rig.hashes.scans(), scans + 1, "all was read");
+        for _ in 0..ROUND_PASSES {
             rig.refresh();
         }
-        assert_eq!(rig.hashes.scans(), scans, "nobody has changed anything");
+        assert!(rig.hashes.scans() > scans + 1, "the parts come to an end");
+    }
+
+    // An edit that leaves the length is found at once in the small hash of the two,
+    // and in the large one within a round; taken back it is missed at once.
+    #[test]
+    fn edits_that_leave_the_length_of_a_large_hash_are_found() {
+        let mut rig = Rig::new();
+        rig.refresh();
+        let all = fill(&mut rig);
+        assert!(rig.record("skip.a", Class::Skipped));
+        assert_eq!(rig.refresh(), (names(&[]), names(&[])));
+        rig.take(SKIP, "skip.a");
+        rig.put(SKIP, &all[0]);
+        rig.take(DO_NOT_SKIP, &all[0]);
+        rig.put(DO_NOT_SKIP, "skip.b");
+        assert_eq!(rig.refresh().0, [all[0].as_str()]);
+        let mut found = rig.edits().1;
+        for _ in 0..ROUND_PASSES {
+            if found.is_empty() {
+                found = rig.refresh().1;
+            }
+        }
+        assert_eq!(found, ["skip.b"]);
+        assert!(rig.hashes.take_edits().is_some());
+        // Found in the middle of a round, it stays through the end of that.
+        for _ in 0..2 * ROUND_PASSES {
+            assert_eq!(rig.refresh().1, ["skip.b"]);
+        }
+        assert!(rig.hashes.take_edits().is_none());
+        rig.take(DO_NOT_SKIP, "skip.b");
+        rig.put(DO_NOT_SKIP, &all[0]);
+        assert_eq!(rig.refresh(), (names(&[]), names(&[])));
+    }
+
+    // Before there is a Redis nothing is known; with one, everything at once.
+    #[test]
+    fn a_server_that_starts_reads_them_if_redis_is_there() {
+        let rig = Rig::new();
         rig.put(SKIP, "edited");
-        assert_eq!(rig.refresh().0, ["edited"]);
-        for _ in 0..SCAN_PASSES {
-            rig.refresh();
-        }
-        assert_eq!(rig.hashes.scans(), scans + 2);
+        let mut hashes = SkipHashes::load(rig.redis.url(), &rig.lists, Duration::ZERO);
+        assert!(hashes.is_read());
+        let edits = hashes.take_edits().unwrap();
+        assert!(edits.skipped.contains(&b"edited"[..]));
+        let nowhere = RedisUrl::unix("/nowhere/redis.sock".into());
+        let mut hashes = SkipHashes::load(nowhere, &rig.lists, Duration::ZERO);
+        assert!(!hashes.is_read() && hashes.take_edits().is_none());
     }
 }
