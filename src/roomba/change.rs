@@ -24,13 +24,12 @@ pub struct Scripts {
 
 impl Default for Scripts {
     fn default() -> Self {
-        Self {
-            replace: Script::new(include_str!("replace.lua")),
-            remove: Script::new(include_str!("remove.lua")),
-            set_aside: Script::new(include_str!("set_aside.lua")),
-        }
+        Self::beginning_with("")
     }
 }
+
+/// Lets a script run in a Redis that is full: only trimming makes room there.
+const ALLOW_OOM: &str = "#!lua flags=allow-oom\n";
 
 impl Scripts {
     /// Has Redis take them.
@@ -38,7 +37,28 @@ impl Scripts {
     /// # Errors
     ///
     /// When it does not.
-    pub fn load(&self, connection: &mut Connection) -> RedisResult<()> {
+    pub fn load(connection: &mut Connection) -> RedisResult<Self> {
+        let scripts = Self::beginning_with(ALLOW_OOM);
+        let loaded = scripts.load_all(connection);
+        if loaded.as_ref().is_err_and(|error| error.code().is_some()) {
+            // Before Redis 7 a script has no flags.
+            let scripts = Self::default();
+            scripts.load_all(connection)?;
+            return Ok(scripts);
+        }
+        loaded.map(|()| scripts)
+    }
+
+    fn beginning_with(head: &str) -> Self {
+        let script = |code: &str| Script::new(&format!("{head}{code}"));
+        Self {
+            replace: script(include_str!("replace.lua")),
+            remove: script(include_str!("remove.lua")),
+            set_aside: script(include_str!("set_aside.lua")),
+        }
+    }
+
+    fn load_all(&self, connection: &mut Connection) -> RedisResult<()> {
         for script in [&self.replace, &self.remove, &self.set_aside] {
             script.load(connection)?;
         }

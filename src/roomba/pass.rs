@@ -724,10 +724,10 @@ impl Trimmer {
     }
 
     fn load_scripts(&mut self) -> RedisResult<()> {
-        if self.is_dry {
-            return Ok(());
+        if !self.is_dry {
+            self.scripts = Arc::new(Scripts::load(&mut self.connection)?);
         }
-        self.scripts.load(&mut self.connection)
+        Ok(())
     }
 
     fn refuse(&mut self, key: &[u8]) {
