@@ -194,7 +194,7 @@ fn a_series_that_was_changed_behind_our_back_is_put_in_order() {
     let sorted = [0, 60, 120, 180, 240];
     // Each: what another program leaves in its place, and what must be there in the end
     // after a point at 300.
-    let cases: [(&str, &[i64], &[i64]); 6] = [
+    let cases: [(&str, &[i64], &[i64]); 7] = [
         ("cut", &[120, 180, 240], &[120, 180, 240, 300]),
         (
             "cut.and.disordered",
@@ -206,6 +206,11 @@ fn a_series_that_was_changed_behind_our_back_is_put_in_order() {
             "long",
             &[60, 0, 120, 90, 180, 240, 250],
             &[0, 60, 90, 120, 180, 240, 250, 300],
+        ),
+        (
+            "later",
+            &[60, 0, 120, 90, 250, 260],
+            &[0, 60, 90, 120, 250, 260, 300],
         ),
         ("removed", &[], &[300]),
         (
@@ -344,11 +349,12 @@ fn a_change_whose_answer_is_lost_leaves_nothing_wrong_behind() {
     let broken = world.pass(START_S + 75);
     assert!(matches!(broken, Err(PassError::Redis(_))), "{broken:?}");
     assert_eq!(world.seconds("a").len(), 3, "the change was made");
-    // In the place of the record that was cut off, one that is out of order.
-    append(&world.redis, "metrics.a", &point(START_S + 45));
+    // Just where the newest record stood before the cut stands it again, twice now.
+    let twice = record((START_S + 90) as f64, f64::MAX);
+    append(&world.redis, "metrics.a", &twice);
     world.trimmer.reconnect(proxy.connect()).unwrap();
     world.pass(START_S + 76).unwrap();
-    let wanted = [30, 45, 60, 90].map(|at| START_S + at);
+    let wanted = [30, 60, 90].map(|at| START_S + at);
     assert_eq!(world.seconds("a"), wanted);
 }
 
