@@ -658,10 +658,7 @@ impl Keeper {
             Cut::Redis(error) => {
                 self.status.redis_errors += 1;
                 if let Some(suppressed) = REDIS_FAILED.admit() {
-                    tracing::warn!(
-                        suppressed,
-                        "side keys: Redis failed, trying again in the next pass: {error}"
-                    );
+                    tracing::warn!(suppressed, "side keys: Redis failed, trying again: {error}");
                 }
             }
         }
