@@ -223,7 +223,7 @@ impl Server {
         let url = settings.redis_url();
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             cpus.iter().map(|_| plane::inbox(INBOX_MESSAGES)).unzip();
-        let rules = Arc::new(Rules::new(&settings));
+        let mut rules = Arc::new(Rules::new(&settings));
         let settings = Arc::new(settings);
         let horizon = &settings.horizon;
         let budget = Budget::new(horizon.buffer_bytes_max, horizon.frame_bytes_max);
@@ -249,13 +249,12 @@ impl Server {
         if settings.horizon.side_keys {
             hashes = SkipHashes::load(url.clone(), rules.skip_lists(), SKIP_HASHES_TIMEOUT);
         }
-        let rules = match hashes.take_edits() {
-            Some(edits) => Arc::new(rules.with_edits(edits)),
-            None => rules,
-        };
-        // An inbox keeps its order: the rules are there before the first connection.
-        let reload = |reply| Message::Reload(settings.clone(), rules.clone(), reply);
-        drop(ask(&common.inboxes, reload));
+        if let Some(edits) = hashes.take_edits() {
+            rules = Arc::new(rules.with_edits(edits));
+            // An inbox keeps its order: they are there before the first connection.
+            let reload = |reply| Message::Reload(settings.clone(), rules.clone(), reply);
+            drop(ask(&common.inboxes, reload));
+        }
         let opened = listeners.open(bound, &common.inboxes);
         opened.map_err(|error| StartError::Thread {
             what: "a receiver of datagrams".to_owned(),

@@ -21,6 +21,7 @@
 
 mod hashes;
 mod ledger;
+mod pending;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +40,8 @@ use crate::stats::{Counts, DropReason};
 
 pub(crate) use hashes::SkipHashes;
 use hashes::{Found, MEMBERS_MAX, PAGE_REST, RETRY, Treated, is_away};
-use ledger::{Class, Known, Ledger, NameHash, ROUND_PASSES};
+use ledger::{Class, Known, Ledger, ROUND_PASSES};
+use pending::{KeptName, Members, Named, Pending};
 
 const HEARTBEAT: &str = "horizon";
 const HEARTBEAT_S: u32 = 120;
@@ -656,10 +658,7 @@ impl Keeper {
             Cut::Redis(error) => {
                 self.status.redis_errors += 1;
                 if let Some(suppressed) = REDIS_FAILED.admit() {
-                    tracing::warn!(
-                        suppressed,
-                        "side keys: Redis failed, trying again in the next pass: {error}"
-                    );
+                    tracing::warn!(suppressed, "side keys: Redis failed, trying again: {error}");
                 }
             }
         }
@@ -690,106 +689,6 @@ fn progress(counts: &Counts) -> (u64, u64) {
 
 fn is_ours(class: Class) -> bool {
     class != Class::NotMine
-}
-
-/// What is to be written, until it is worth a command.
-#[derive(Default)]
-struct Pending {
-    list: Vec<KeptName>,
-    delist: Vec<KeptName>,
-    treat: Vec<(KeptName, Class)>,
-    /// Names that are not ours and that are, and whether each may stand in the
-    /// other set.
-    shard: [Vec<(KeptName, bool)>; 2],
-    /// If some of their points were waiting for Redis, how many points had been
-    /// received by then. Points are done with in about the order of their coming.
-    behind: Option<u64>,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn len(&self) -> usize {
-        let longest = self.list.len().max(self.delist.len());
-        longest.max(self.treat.len())
-    }
-
-    /// Takes as much as is worth a command of each kind.
-    fn split(&mut self) -> Self {
-        fn some<T>(all: &mut Vec<T>) -> Vec<T> {
-            all.split_off(all.len().saturating_sub(MEMBERS_MAX))
-        }
-        let [others, ours] = &mut self.shard;
-        Self {
-            list: some(&mut self.list),
-            delist: some(&mut self.delist),
-            treat: some(&mut self.treat),
-            shard: [some(others), some(ours)],
-            behind: None,
-        }
-    }
-}
-
-/// A name of a page.
-struct Named<'a> {
-    name: &'a [u8],
-    hash: NameHash,
-}
-
-impl<'a> Named<'a> {
-    fn new(name: &'a [u8], hash: NameHash) -> Self {
-        Self { name, hash }
-    }
-
-    fn kept(&self) -> KeptName {
-        KeptName {
-            name: self.name.into(),
-            hash: self.hash,
-        }
-    }
-}
-
-/// A name that outlives its page.
-#[derive(Clone)]
-struct KeptName {
-    name: Arc<[u8]>,
-    hash: NameHash,
-}
-
-impl AsRef<[u8]> for KeptName {
-    fn as_ref(&self) -> &[u8] {
-        &self.name
-    }
-}
-
-/// Commands that add members to sets and remove them.
-#[derive(Default)]
-struct Members {
-    pipeline: Pipeline,
-    written: u64,
-    removed: u64,
-}
-
-impl Members {
-    fn put<N: AsRef<[u8]>>(
-        &mut self,
-        command: &str,
-        key: &str,
-        names: impl IntoIterator<Item = N>,
-    ) {
-        let mut names = names.into_iter().peekable();
-        while names.peek().is_some() {
-            self.pipeline.cmd(command).arg(key);
-            for name in names.by_ref().take(MEMBERS_MAX) {
-                self.pipeline.arg(name.as_ref());
-                let is_added = command == "SADD";
-                self.written += u64::from(is_added);
-                self.removed += u64::from(!is_added);
-            }
-        }
-    }
 }
 
 /// Figures stand as a value and when it was taken, both whole numbers.

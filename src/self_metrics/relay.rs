@@ -184,9 +184,13 @@ fn search(link: &mut Link, stop: &Stop) -> RedisResult<Vec<String>> {
         let mut page = redis::cmd("SCAN");
         page.arg(cursor).arg("MATCH");
         page.arg(format!("{QUEUE}.horizon.*"));
-        page.arg("COUNT").arg(SEARCH_NAMES).arg("TYPE").arg("set");
+        page.arg("COUNT").arg(SEARCH_NAMES);
         (cursor, names) = link.query(&page)?;
-        found.extend(names.into_iter().flat_map(String::from_utf8));
+        for name in names.into_iter().flat_map(String::from_utf8) {
+            if link.query::<String>(redis::cmd("TYPE").arg(&name))? == "set" {
+                found.push(name);
+            }
+        }
         if cursor == 0 || stop.wait(SEARCH_REST) {
             return Ok(found);
         }
