@@ -3,9 +3,10 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
 
@@ -63,6 +64,11 @@ pub enum StateError {
     },
 }
 
+/// Longest wait for the rest of a server that was killed.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked for.
+const ENDING_POLL: Duration = Duration::from_millis(10);
+
 /// Holds the state directory until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct StateLock {
@@ -93,16 +99,22 @@ impl StateLock {
             .mode(0o640)
             .open(lock_path(dir))
             .map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateError::InUse {
-                    dir: dir.to_owned(),
-                    pid: read_pid(&mut file),
-                });
+        let deadline = Instant::now() + ENDING_TIMEOUT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(unusable(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+            file.rewind().map_err(unusable)?;
+            let pid = read_pid(&mut file);
+            if !pid.is_some_and(is_ending) || Instant::now() > deadline {
+                let dir = dir.to_owned();
+                return Err(StateError::InUse { dir, pid });
+            }
+            std::thread::sleep(ENDING_POLL);
         }
+        file.rewind().map_err(unusable)?;
         file.set_len(0).map_err(unusable)?;
         writeln!(file, "{}", std::process::id()).map_err(unusable)?;
         Ok(Self { file })
@@ -196,6 +208,20 @@ fn lock_path(dir: &Path) -> PathBuf {
     dir.join("lock")
 }
 
+/// Whether a process has ended but for threads that the kernel still winds up; until
+/// then they keep what it had locked.
+fn is_ending(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    // The name before it may hold anything.
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    matches!(state, Some('Z' | 'X'))
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;
@@ -206,6 +232,24 @@ fn read_pid(file: &mut File) -> Option<u32> {
 mod tests {
     use super::super::Verdict;
     use super::*;
+
+    // The kernel may take a while to wind up the threads of a server that was killed:
+    // one that is started at once must not be refused for that.
+    #[test]
+    fn the_end_of_a_process_is_seen_before_all_of_it_is_gone() {
+        assert!(!is_ending(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let is_zombie = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+            status.is_ok_and(|status| status.contains("State:\tZ"))
+        };
+        while !is_zombie() {
+            std::thread::yield_now();
+        }
+        assert!(is_ending(child.id()));
+        child.wait().unwrap();
+        assert!(is_ending(child.id()));
+    }
 
     // Two servers in one directory would each run a Redis over the same files.
     #[test]
