@@ -82,6 +82,8 @@ pub struct Slice<'a> {
     pub timed_rounds: u64,
     /// Points a second of an open loop, or as fast as possible.
     pub rate: Option<f64>,
+    /// Whether the rounds before the clock come at that rate too.
+    pub warm_at_rate: bool,
 }
 
 /// What came out.
@@ -186,7 +188,10 @@ fn steps(
         first_round: 0,
         rounds: warm_rounds,
         calendar,
-        pace: Pace::Closed,
+        pace: match rate.filter(|_| slice.warm_at_rate) {
+            Some(rate) => Pace::Open(Schedule::new(plan, 0..warm_rounds, rate)),
+            None => Pace::Closed,
+        },
         start: Instant::now(),
         answers: if membership {
             Answers::None

@@ -46,6 +46,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         warm_rounds: 10,
         timed_rounds: plan.rounds_for(points),
         rate: None,
+        warm_at_rate: false,
     };
     let mut looks: Vec<(Allocations, Allocations)> = Vec::new();
     let outcome = run(

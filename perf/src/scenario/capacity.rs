@@ -23,6 +23,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         warm_rounds: 3,
         timed_rounds: plan.rounds_for(points.div_ceil(slices)),
         rate: None,
+        warm_at_rate: false,
     };
     let redis = bench.redis()?;
     let server = bench.server(&redis.socket())?;

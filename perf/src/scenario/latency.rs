@@ -27,6 +27,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         warm_rounds: 2,
         timed_rounds: plan.rounds_for(bench.size(200_000, 1_000_000)),
         rate: None,
+        warm_at_rate: false,
     };
     let redis = bench.redis()?;
     let dir = tempfile::Builder::new()

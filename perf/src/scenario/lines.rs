@@ -41,6 +41,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         warm_rounds: 3,
         timed_rounds: plan.rounds_for(points.div_ceil(slices)),
         rate: None,
+        warm_at_rate: false,
     };
     let redis = bench.redis()?;
     let settings = ["horizon.line_tcp=[\"127.0.0.1:0\"]".to_owned()];

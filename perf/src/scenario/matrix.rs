@@ -40,6 +40,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
             warm_rounds: 2,
             timed_rounds: plan.rounds_for(points),
             rate: None,
+            warm_at_rate: false,
         };
         let name = format!(
             "p{} {:>3} connections {:>3} points/frame {:>7} metrics",

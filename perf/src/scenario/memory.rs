@@ -37,6 +37,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         warm_rounds: 1,
         timed_rounds: few.rounds_for(points),
         rate: None,
+        warm_at_rate: false,
     };
     run(
         stage,
@@ -53,6 +54,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         warm_rounds: 1,
         timed_rounds: 1,
         rate: None,
+        warm_at_rate: false,
     };
     run(
         stage,
