@@ -1,8 +1,8 @@
 //! `skyring import`: a Skyline `settings.py` as a configuration of Skyring.
 //!
-//! The file is read, never run: [`syntax`] parses it, [`evaluate`] follows what is
-//! plain in it, [`mapping`] gives each setting of Skyline its place in Skyring's
-//! table, and [`document`] prints that. Whatever cannot be carried over becomes a
+//! The file is read, never run: `syntax` parses it, `evaluate` follows what is
+//! plain in it, `mapping` gives each setting of Skyline its place in Skyring's
+//! table, and `document` prints that. Whatever cannot be carried over becomes a
 //! [`Note`] with the line that it is about.
 
 mod call;
