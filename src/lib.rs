@@ -3,25 +3,35 @@
 //!
 //! ```text
 //!                    one executor per core, pinned, nothing shared
-//! carbon-relay      +----------------------------------------------+
-//!   TCP, pickle ==> | fill > decode > admit > append > flush > settle | <==> Redis
-//!                   +----------------------------------------------+
+//! TCP, pickle  ==>  +-------------------------------------------------+
+//! TCP, lines   ==>  | fill > decode > admit > append > flush > settle | <==> Redis
+//! UDP          ==>  +-------------------------------------------------+        ^
+//!                    threads beside: side keys, self metrics, Roomba  <=======+
 //! ```
 //!
 //! # The life of a point
 //!
 //! | step | where | what |
 //! | --- | --- | --- |
-//! | fill | [`connection`] | bytes into the shard's scratch, or the connection's own buffer |
-//! | decode | [`wire::pickle`] | one frame to points that borrow from it |
-//! | admit | [`admit`] | the name, once for each metric; age and numbers, for each point |
+//! | fill | [`connection`], [`datagrams`] | bytes into the shard's scratch, or the connection's own buffer; datagrams by a thread |
+//! | decode | [`wire`] | one frame, line or datagram to points that borrow from it |
+//! | admit | [`admit`], [`rules`] | the name, once for each metric; age and numbers, for each point |
 //! | append | [`batch`] | the point's record to those of its metric |
 //! | flush | [`pipeline`], [`redis`] | one APPEND for each metric of the batch, one write |
 //! | settle | [`pipeline`] | answers matched to commands; every point counted |
 //!
-//! [`shard`] holds these together, [`server`] the shards. [`plane`] is the
-//! runtime below. Nothing on this way takes a lock, allocates for a point in the
-//! steady state, or waits for another core.
+//! [`shard`] holds these together, [`server`] the shards, [`listeners`] what they
+//! listen on. [`plane`] is the runtime below. Nothing on this way takes a lock,
+//! allocates for a point in the steady state, or waits for another core.
+//!
+//! # Beside the data
+//!
+//! | what | where |
+//! | --- | --- |
+//! | the keys that other programs of Skyline read | [`side_keys`] |
+//! | Skyline's metrics about itself | [`self_metrics`] |
+//! | series kept at their length and in order | [`roomba`] |
+//! | the commands that need no server | [`cli`] and what it names |
 //!
 //! # What must stay true
 //!
@@ -34,7 +44,8 @@
 //! 4. Hostile bytes cost their own frame, or their own connection.
 //! 5. The bytes in Redis are those that Python's msgpack writes for the same
 //!    numbers.
-//! 6. Other programs write the same keys; series are only ever appended to.
+//! 6. Other programs write the same keys; a series is appended to, and cut only
+//!    where it still is as it was read.
 //! 7. The order of each metric's points on one connection is kept.
 //! 8. The end loses nothing that can be saved.
 //! 9. An idle server costs nothing.
