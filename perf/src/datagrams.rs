@@ -205,7 +205,7 @@ mod tests {
         for datagram in flood.bytes.chunks(BYTES) {
             let point = skyring::wire::datagram::decode(datagram).unwrap().unwrap();
             assert!(point.name.starts_with(PREFIX.as_bytes()));
-            assert_eq!(point.timestamp, skyring::point::Number::Uint(1_700_000_000));
+            assert_eq!(point.timestamp, skyring::point::Number::Int(1_700_000_000));
         }
     }
 }
