@@ -31,6 +31,8 @@
 //! | the keys that other programs of Skyline read | [`side_keys`] |
 //! | Skyline's metrics about itself | [`self_metrics`] |
 //! | series kept at their length and in order | [`roomba`] |
+//! | points over HTTP, to Graphite or to the data plane | [`flux`] |
+//! | points fetched from Graphite and Prometheus | [`vista`], [`source`] |
 //! | the commands that need no server | [`cli`] and what it names |
 //!
 //! # What must stay true
@@ -59,6 +61,7 @@ pub mod carbon;
 pub mod cli;
 pub mod connection;
 pub mod datagrams;
+pub mod flux;
 pub mod generate;
 pub mod get;
 pub mod host;
@@ -80,9 +83,11 @@ pub mod server;
 pub mod settings;
 pub mod shard;
 pub mod side_keys;
+pub mod source;
 pub mod stats;
 pub mod status;
 pub mod stretch;
+pub mod vista;
 pub mod wire;
 
 pub use server::Server;

@@ -15,6 +15,7 @@ use crate::admin;
 use crate::admit::{CensusPage, MetricId, Tidings};
 use crate::batch::Outcome;
 use crate::budget::Budget;
+use crate::flux::{Flux, FluxStatus};
 use crate::host::{self, HostError, StateError, StateLock};
 use crate::listeners::{self, ListenError, Listeners};
 use crate::pipeline::Inquiry;
@@ -29,6 +30,7 @@ use crate::shard::{self, Common, Loads, Message, OwnedPoint};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
+use crate::vista::{Vista, VistaStatus};
 
 /// Messages that wait in a shard's inbox, at most.
 const INBOX_MESSAGES: usize = 4096;
@@ -98,7 +100,7 @@ pub struct Addresses {
     pub line_tcp: Vec<SocketAddr>,
     /// Graphite's lines over UDP.
     pub line_udp: Vec<SocketAddr>,
-    /// Metrics over HTTP; always empty, since there is no such listener yet.
+    /// Metrics over HTTP.
     pub flux: Vec<SocketAddr>,
     /// The page for operators.
     pub admin: Option<SocketAddr>,
@@ -152,6 +154,8 @@ pub(crate) struct Boards {
     pub roomba: Arc<Mutex<RoombaStatus>>,
     pub side_keys: Arc<Mutex<SideKeysStatus>>,
     pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
+    pub flux: Arc<Mutex<FluxStatus>>,
+    pub vista: Arc<Mutex<VistaStatus>>,
 }
 
 /// What other threads may ask of a running server.
@@ -162,6 +166,7 @@ pub struct Handle {
     last_counts: Mutex<Vec<Counts>>,
     listeners: Mutex<Listeners>,
     pub(crate) boards: Boards,
+    flux: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     redis: String,
     /// The settings and rules in force.
@@ -188,6 +193,8 @@ pub struct Server {
     admin: Option<admin::Admin>,
     side_keys: Option<SideKeys>,
     self_metrics: Option<SelfMetrics>,
+    flux: Option<Flux>,
+    vista: Option<Vista>,
     private_redis: Option<PrivateRedis>,
     _lock: StateLock,
 }
@@ -214,6 +221,15 @@ impl Server {
             })?),
             None => None,
         };
+        let mut flux_sockets = Vec::new();
+        for address in &settings.flux.listen {
+            let bound = admin::bind(*address).map_err(|error| ListenError {
+                key: "flux.listen",
+                address: *address,
+                error,
+            });
+            flux_sockets.push(bound?);
+        }
         let private_redis = if settings.redis_is_private() {
             let redis = PrivateRedis::start(&settings.state_dir);
             Some(redis.map_err(|error| StartError::Redis(error.into()))?)
@@ -266,6 +282,10 @@ impl Server {
             last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
             listeners: Mutex::new(listeners),
             boards: Boards::default(),
+            flux: flux_sockets
+                .iter()
+                .filter_map(|socket| socket.local_addr().ok())
+                .collect(),
             admin: admin_socket
                 .as_ref()
                 .and_then(|socket| socket.local_addr().ok()),
@@ -296,6 +316,16 @@ impl Server {
                 what: "the thread of the self metrics".to_owned(),
                 error,
             })?;
+        let flux =
+            Flux::start(handle.clone(), flux_sockets).map_err(|error| StartError::Thread {
+                what: "Flux".to_owned(),
+                error,
+            })?;
+        let vista = Vista::start(handle.clone(), flux.intake());
+        let vista = vista.map_err(|error| StartError::Thread {
+            what: "Vista".to_owned(),
+            error,
+        })?;
         Ok(Self {
             handle,
             shards,
@@ -303,6 +333,8 @@ impl Server {
             admin,
             side_keys: Some(side_keys),
             self_metrics: Some(self_metrics),
+            flux: Some(flux),
+            vista: Some(vista),
             private_redis,
             _lock: lock,
         })
@@ -350,6 +382,12 @@ impl Server {
         if let Some(roomba) = &self.roomba {
             roomba.wake();
         }
+        if let Some(flux) = &self.flux {
+            flux.reload(&settings);
+        }
+        if let Some(vista) = &self.vista {
+            vista.reload(&settings);
+        }
         Ok(changes)
     }
 
@@ -390,6 +428,13 @@ impl Server {
         }
         if let Some(side_keys) = &mut self.side_keys {
             side_keys.begin_stop();
+        }
+        // What they have taken must reach the shards before those end.
+        if let Some(vista) = self.vista.take() {
+            vista.stop();
+        }
+        if let Some(flux) = self.flux.take() {
+            flux.stop(deadline);
         }
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
@@ -463,7 +508,7 @@ impl Handle {
             msgpack: listeners.addresses(Source::Msgpack),
             line_tcp: listeners.addresses(Source::LineTcp),
             line_udp: listeners.addresses(Source::LineUdp),
-            flux: Vec::new(),
+            flux: self.flux.clone(),
             admin: self.admin,
             redis: self.redis.clone(),
         }
@@ -617,6 +662,8 @@ impl Handle {
             roomba: lock(&self.boards.roomba).clone(),
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
+            flux: lock(&self.boards.flux).clone(),
+            vista: lock(&self.boards.vista).clone(),
         }
     }
 

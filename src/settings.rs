@@ -444,8 +444,10 @@ impl Settings {
         let listeners = self.listeners().into_iter();
         let listeners = listeners.filter(|listener| !listener.source.is_udp());
         let admin = self.admin.listen.iter().map(|addr| ("admin.listen", *addr));
+        let flux = self.flux.listen.iter().map(|addr| ("flux.listen", *addr));
         listeners
             .map(|listener| (listener.source.key(), listener.address))
+            .chain(flux)
             .chain(admin)
             .collect()
     }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 
+use crate::flux::FluxStatus;
 use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
 use crate::stats::{Counts, DropReason, Source, SourceCounts, Tally};
+use crate::vista::VistaStatus;
 
 /// Everything that `/api/status` shows.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +46,10 @@ pub struct Status {
     pub side_keys: SideKeysStatus,
     /// Skyline's metrics about itself.
     pub self_metrics: SelfMetricsStatus,
+    /// Points over HTTP.
+    pub flux: FluxStatus,
+    /// Points fetched.
+    pub vista: VistaStatus,
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.

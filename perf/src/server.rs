@@ -163,6 +163,7 @@ pub fn settings(redis: &Path, state: &Path) -> Vec<String> {
         "horizon.pickle=[\"127.0.0.1:0\"]".to_owned(),
         "horizon.msgpack=[]".to_owned(),
         "roomba.enabled=false".to_owned(),
+        "flux.listen=[]".to_owned(),
         "admin.listen=127.0.0.1:0".to_owned(),
         "log.level=warn".to_owned(),
     ];
