@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
-pub use records::{Fetch, Keys, NamespaceKeys, Remote, RemoteHostType, ShardTable};
+pub use records::{Fetch, Headers, Keys, NamespaceKeys, Remote, RemoteHostType, ShardTable};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
 pub use reload::Change;
@@ -363,6 +363,12 @@ table! {
         enabled: bool = true;
         /// What is fetched, as [[vista.fetch]].
         fetch: Vec<Fetch> = Vec::new();
+        /// Longest wait for a connection to a source.
+        connect_timeout_s: u32 = 5, 1..=300, "seconds";
+        /// Longest time that a source's whole answer may take.
+        answer_timeout_s: u32 = 45, 1..=3600, "seconds";
+        /// Largest answer of a source, uncompressed.
+        answer_bytes_max: usize = 64 << 20, 65_536..=1 << 30, "bytes";
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.
