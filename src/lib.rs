@@ -67,6 +67,7 @@ pub mod get;
 pub mod host;
 pub mod import;
 pub mod listeners;
+mod literal;
 pub mod logging;
 pub mod notify;
 pub mod owner;
