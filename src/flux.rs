@@ -10,6 +10,7 @@
 //! [`intake`] is the one way in: it leaves out what was received before, keeps what
 //! was taken until it is delivered, and says so to whoever waits.
 
+pub mod carbon;
 pub mod intake;
 pub mod status;
 
@@ -18,6 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use carbon::Carbon;
 pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
 pub use status::FluxStatus;
 

@@ -2,6 +2,7 @@
 
 pub mod carbon;
 pub mod carbon_c;
+pub mod carbon_cache;
 pub mod datagram;
 pub mod http;
 pub mod listener;
