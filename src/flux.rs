@@ -11,6 +11,7 @@
 //! was taken until it is delivered, and says so to whoever waits.
 
 pub mod answer;
+pub mod carbon;
 pub mod http;
 pub mod intake;
 pub mod keys;
@@ -25,6 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+pub use carbon::Carbon;
 pub use http::Site;
 pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
 pub use status::FluxStatus;
