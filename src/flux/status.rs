@@ -50,13 +50,22 @@ pub struct CarbonStatus {
     pub address: String,
     /// Whether there is a connection.
     pub connected: bool,
-    /// Points written.
+    /// Connections so far; there is a new one for each time that carbon is to prove
+    /// what it has read.
+    pub connections: u64,
+    /// Points that are neither delivered nor given up.
+    pub queue_points: u64,
+    /// What those take in memory.
+    pub queue_bytes: u64,
+    /// Points written, each once.
     pub sent: u64,
     /// Points written once more after a connection broke.
     pub resent: u64,
+    /// Points that carbon has read.
+    pub delivered: u64,
     /// When something was last written, in seconds since 1970; 0 = never.
     pub last_sent_s: u64,
-    /// Why there is no connection; empty if there is one.
+    /// What is wrong; empty if nothing is.
     pub error: String,
 }
 
