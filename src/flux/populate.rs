@@ -325,6 +325,7 @@ mod tests {
             remote_target: metric.to_owned(),
             site: Arc::new(Site::of_text(host).unwrap()),
             asks: Vec::new(),
+            since: std::time::Instant::now(),
         };
         let (progress, ticket) = watch::channel(Progress {
             state: State::Waiting,

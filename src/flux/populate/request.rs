@@ -15,6 +15,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -143,6 +144,7 @@ fn job(body: &Map<String, Value>, settings: &Settings, now: i64) -> Result<Job, 
         remote_target,
         site: Arc::new(site),
         asks,
+        since: Instant::now(),
     })
 }
 
@@ -290,7 +292,7 @@ fn render(query: &str, now: i64) -> Result<Ask, Refusal> {
         return Err(bad("expected format=json".to_owned()));
     }
     let from = of("from=")?.ok_or_else(|| bad("a URL without from".to_owned()))?;
-    let from = time(from)?;
+    let (from, is_by_age) = (time(from)?, from.starts_with('-'));
     let until = of("until=")?.map(time).transpose()?.unwrap_or(now);
     let target = of("target=")?.unwrap_or_default();
     // Names may hold what looks encoded, which Skyline's worker keeps so.
@@ -303,6 +305,7 @@ fn render(query: &str, now: i64) -> Result<Ask, Refusal> {
         render,
         target,
         span: span(from, until, now)?,
+        is_by_age,
     })
 }
 

@@ -72,7 +72,7 @@ impl Work<'_> {
             oldest = oldest.max(to - i64::from(self.settings.redis.full_duration_s));
         }
         let mut any = false;
-        for ask in &self.job.asks {
+        for ask in &self.job.asks_after(self.job.since.elapsed()) {
             let start = last.map_or(oldest, |last| oldest.max(last + 1));
             // In the order of the times, since the older half is put on top.
             let mut todo = ask.pieces(start);
