@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::Shared;
 use super::job::Job;
-use crate::background::Link;
 use crate::point::Number;
 use crate::settings::Settings;
 use crate::source::graphite::{self, Render, Window};
@@ -34,7 +33,7 @@ pub(super) async fn last(
     let noted = noted.into_iter().next().flatten();
     if settings.graphite.carbon_pickle.is_none() {
         let key = format!("{}{}", settings.redis.namespace, job.metric);
-        let tail = tail(settings, key).await;
+        let tail = tail(shared, &key).await;
         let stored = tail.map_err(|error| format!("Redis cannot be asked: {error}"))?;
         return Ok(noted.max(stored));
     }
@@ -79,14 +78,11 @@ async fn in_graphite(
 }
 
 /// The newest time in the end of a series.
-async fn tail(settings: &Settings, key: String) -> redis::RedisResult<Option<i64>> {
-    let url = settings.redis_url();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut command = redis::cmd("GETRANGE");
-        command.arg(key).arg(-TAIL_BYTES).arg(-1);
-        Link::new(url).query::<Vec<u8>>(&command)
-    });
-    let tail = read.await.map_err(std::io::Error::other)??;
+async fn tail(shared: &Shared, key: &str) -> redis::RedisResult<Option<i64>> {
+    let mut redis = shared.intake.redis().await?;
+    let mut command = redis::cmd("GETRANGE");
+    command.arg(key).arg(-TAIL_BYTES).arg(-1);
+    let tail: Vec<u8> = command.query_async(&mut redis).await?;
     Ok(newest(&tail))
 }
 
