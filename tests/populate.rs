@@ -1,10 +1,12 @@
 //! `POST /populate_metric`: histories of real Graphites and Prometheuses, in the form
 //! in which Skyline's Vista asks for them.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::{Value, json};
 
+use crate::fixture::carbon_cache::CarbonCache;
 use crate::fixture::faulty::{Answer, Faulty};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::prometheus::Prometheus;
@@ -189,6 +191,41 @@ fn a_history_of_graphite_comes_from_the_archive_of_each_age() {
     assert!(again.len() <= stored.len() + 16 * minutes as usize);
 }
 
+// With a Graphite all of it is delivered, however old. Where Redis has lost what it
+// knew, Graphite says up to where the history is there.
+#[test]
+fn a_history_goes_to_graphite_whole_and_once() {
+    let source = GraphiteWeb::start();
+    let now = now_s() as i64;
+    let points: Vec<(i64, f64)> = (1..3000)
+        .map(|at| (minute(now) - (3000 - at) * 60, at as f64 / 8.0))
+        .collect();
+    source.write("a.b", &[(60, 5000)], &points);
+    let cache = CarbonCache::start();
+    let local = GraphiteWeb::over(&cache);
+    let redis = Redis::start();
+    let entry = entry(&source.url(), "graphite", "a.b", "");
+    let skyring = plan(&redis, &[entry])
+        .set("graphite.carbon_pickle", format!("'{}'", cache.pickle()))
+        .set("graphite.url", format!("'{}'", local.url()))
+        .start();
+    let url = format!(
+        "{}/render/?from=-3days&format=json&target=a.b",
+        source.url()
+    );
+    let job = job("graphite", "a.b", "vista.a.b", &[url]);
+    populate(&skyring, &job, 1, 0);
+    let wanted: BTreeMap<i64, f64> = points.iter().copied().collect();
+    eventually("carbon had written all", || {
+        let found = cache.points("vista.a.b");
+        holds(found == wanted, || format!("{} points", found.len()))
+    });
+    redis.run::<()>(&["FLUSHALL"]);
+    populate(&skyring, &job, 2, 0);
+    // Minutes may have passed since, in which the source has no points.
+    assert_eq!(skyring.status()["flux"]["populate"]["points"], points.len());
+}
+
 // Skyline's own Vista asks in vain for the samples of an expression, of which there
 // are none; a single quote in a target makes its text of the list unreadable.
 #[test]
@@ -314,7 +351,7 @@ fn nothing_is_fetched_but_points_and_only_from_the_configured_hosts() {
             no_entry,
         ),
         (
-            format!("http://127.0.0.1.{other}/base/render/?{query}"),
+            format!("http://127.0.0.1.example.org/base/render/?{query}"),
             no_entry,
         ),
         (
