@@ -12,12 +12,20 @@
 
 pub mod answer;
 pub mod carbon;
+mod checks;
 mod direct;
 pub mod http;
 pub mod intake;
+mod json;
 pub mod keys;
 mod last;
+mod metric_data;
+mod metric_data_post;
+mod points;
+mod post;
+mod quota;
 pub mod status;
+mod telegraf;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -170,7 +178,10 @@ impl Flux {
             let _ = tokio::time::timeout_at(until, closed).await;
             intake.begin_stop();
         });
-        let left = self.carbon.as_ref().map_or(0, |carbon| carbon.stop(deadline));
+        let left = self
+            .carbon
+            .as_ref()
+            .map_or(0, |carbon| carbon.stop(deadline));
         if left > 0 {
             tracing::error!(left, "points could not be delivered to carbon in time");
         }
