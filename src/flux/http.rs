@@ -38,8 +38,10 @@ const PIECE_BYTES: usize = 1024;
 /// When it is worth trying again after there was no room for a body.
 const BODY_RETRY: Duration = Duration::from_secs(1);
 
-/// How long Redis keeps the key `flux.listen`.
-pub const LISTEN_KEPT_S: u64 = 120;
+/// The key by which Skyline's Thunder knows that Flux listens.
+pub const LISTEN: &str = "flux.listen";
+/// How long Redis keeps it, in seconds.
+pub const KEPT_S: u64 = 120;
 /// How often, and with which pauses, Redis is told that all is well.
 const HEALTH_ATTEMPTS: u32 = 10;
 const HEALTH_PAUSE: Duration = Duration::from_millis(100);
@@ -132,7 +134,7 @@ impl Site {
             let told = async {
                 let mut connection = self.intake.redis().await?;
                 connection
-                    .set_ex::<_, _, ()>("flux.listen", now, LISTEN_KEPT_S)
+                    .set_ex::<_, _, ()>(LISTEN, now, KEPT_S)
                     .await
             };
             if told.await.is_ok() {

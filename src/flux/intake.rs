@@ -385,6 +385,7 @@ impl Intake {
         status.delivered = counts.delivered.load(Ordering::Relaxed);
         status.already_received = counts.already_received.load(Ordering::Relaxed);
         status.unchecked = shared.last.unchecked();
+        status.metrics_delivered = shared.last.delivered();
         status.dropped = lock(&counts.dropped).clone();
         match &shared.route {
             Route::Direct(_) => status.route = "horizon",
