@@ -68,6 +68,7 @@ pub mod host;
 pub mod http;
 pub mod import;
 pub mod listeners;
+mod literal;
 pub mod logging;
 pub mod notify;
 pub mod owner;

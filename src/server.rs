@@ -26,7 +26,7 @@ use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
 use crate::self_metrics::{SelfMetrics, SelfMetricsStatus};
 use crate::settings::{Change, Settings};
-use crate::shard::{self, Common, Loads, Message, OwnedPoint};
+use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
@@ -676,6 +676,31 @@ impl Handle {
             let _ = inbox.send(Message::Points(points, reply));
         }
         outcome
+    }
+
+    /// A way for points into each shard, which takes them in its order and as fast as
+    /// it can; `parcels_max` wait there at most. A shard ends only when its way is
+    /// dropped.
+    pub(crate) fn ways_in(&self, parcels_max: usize) -> Vec<Sender<Parcel>> {
+        let inboxes = self.common.inboxes.iter();
+        inboxes
+            .map(|shard| {
+                let (sender, inbox) = plane::inbox(parcels_max);
+                // One that has ended drops the inbox, and then what is sent to it.
+                let _ = shard.send(Message::Take(inbox));
+                sender
+            })
+            .collect()
+    }
+
+    /// Why Redis takes nothing now, if it is known to be so.
+    pub(crate) fn redis_trouble(&self) -> Option<String> {
+        let states = self.common.board.states();
+        states.into_iter().find_map(|state| match state {
+            LinkState::Ready => None,
+            LinkState::Away(error) => Some(format!("redis is not reachable: {error}")),
+            LinkState::Refusing(code) => Some(format!("redis refuses commands: {code}")),
+        })
     }
 
     /// The state of Redis in a word, and why the server is not ready, if so.
