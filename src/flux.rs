@@ -10,6 +10,7 @@
 //! [`intake`] is the one way in: it leaves out what was received before, keeps what
 //! was taken until it is delivered, and says so to whoever waits.
 
+pub mod aggregate;
 pub mod answer;
 pub mod carbon;
 pub mod http;

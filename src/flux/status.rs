@@ -28,6 +28,8 @@ pub struct FluxStatus {
     /// The way to carbon, if that is the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carbon: Option<CarbonStatus>,
+    /// Points of which fewer are made.
+    pub aggregate: AggregateStatus,
     /// Histories fetched by request.
     pub populate: PopulateStatus,
 }
@@ -67,6 +69,27 @@ pub struct CarbonStatus {
     pub last_sent_s: u64,
     /// What is wrong; empty if nothing is.
     pub error: String,
+}
+
+/// Aggregation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AggregateStatus {
+    /// Metrics that are known to be aggregated.
+    pub metrics: u64,
+    /// Periods of them that are not over.
+    pub periods: u64,
+    /// Points that were aggregated.
+    pub points: u64,
+    /// Points of periods that had been sent already.
+    pub late: u64,
+    /// Points for which there was no room, so that their request was.
+    pub refused: u64,
+    /// Points made of others.
+    pub made: u64,
+    /// Those that nobody has taken yet.
+    pub waiting: u64,
+    /// Points that were not made, since their value would be no number.
+    pub overflowed: u64,
 }
 
 /// Histories fetched by request.
