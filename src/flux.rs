@@ -13,6 +13,7 @@
 pub mod aggregate;
 pub mod answer;
 pub mod carbon;
+pub mod fill;
 pub mod http;
 pub mod intake;
 pub mod keys;

@@ -37,11 +37,6 @@ impl Matcher {
     }
 }
 
-/// The first of the patterns that fits the name.
-pub fn first<'a>(mut patterns: impl Iterator<Item = &'a Matcher>, name: &str) -> Option<usize> {
-    patterns.position(|pattern| pattern.fits(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

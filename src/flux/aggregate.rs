@@ -30,7 +30,7 @@ use tokio::time::sleep;
 use super::intake::{FluxPoint, Intake, Origin, Unavailable};
 use super::status::AggregateStatus;
 use crate::logging::Throttle;
-use crate::matcher::{self, Matcher};
+use crate::matcher::Matcher;
 use crate::settings::{Aggregate, FluxSettings, Method};
 use crate::side_keys::now_s;
 use sums::Sums;
@@ -94,8 +94,7 @@ impl Rules {
     /// The first that fits.
     fn rule(&self, name: &str) -> Option<&Arc<Rule>> {
         let decision = self.decisions.get(name).unwrap_or_else(|| {
-            let patterns = self.rules.iter().map(|rule| &rule.matcher);
-            let decision = matcher::first(patterns, name);
+            let decision = self.rules.iter().position(|rule| rule.matcher.fits(name));
             self.decisions.insert(name.into(), decision);
             decision
         });

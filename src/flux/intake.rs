@@ -30,6 +30,7 @@ pub enum Origin {
     Populate,
     Upload,
     Aggregate,
+    Fill,
     Vista,
 }
 

@@ -30,6 +30,8 @@ pub struct FluxStatus {
     pub carbon: Option<CarbonStatus>,
     /// Points of which fewer are made.
     pub aggregate: AggregateStatus,
+    /// Points made for periods without any.
+    pub fill: FillStatus,
     /// Histories fetched by request.
     pub populate: PopulateStatus,
 }
@@ -90,6 +92,19 @@ pub struct AggregateStatus {
     pub waiting: u64,
     /// Points that were not made, since their value would be no number.
     pub overflowed: u64,
+}
+
+/// Filling of periods without points.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FillStatus {
+    /// Metrics that are filled.
+    pub metrics: u64,
+    /// Points made.
+    pub filled: u64,
+    /// Points that could not be made, or were not taken.
+    pub failed: u64,
+    /// Points of metrics that are too many to be filled.
+    pub not_kept: u64,
 }
 
 /// Histories fetched by request.
