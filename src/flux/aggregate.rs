@@ -145,7 +145,7 @@ pub struct Claim {
 
 impl Aggregator {
     /// Under these settings.
-    pub fn new(settings: &FluxSettings) -> Arc<Self> {
+    pub(super) fn new(settings: &FluxSettings) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 rules: Rules::new(settings),
@@ -215,7 +215,7 @@ impl Aggregator {
     }
 
     /// Hands over what is due, until it is dropped.
-    pub async fn run(self: Arc<Self>, intake: Intake) {
+    pub(super) async fn run(self: Arc<Self>, intake: Intake) {
         loop {
             let next = self.lock().due.first_key_value().map(|(at, _)| *at);
             let wait = next.map(|at| Duration::from_secs((at - now_s() as i64).max(0) as u64));
@@ -243,7 +243,7 @@ impl Aggregator {
 
     /// Hands over all periods as they are. What is not taken stays, and is counted as
     /// waiting.
-    pub async fn finish(&self, intake: &Intake) {
+    pub(super) async fn finish(&self, intake: &Intake) {
         self.lock().close_due(i64::MAX);
         let _ = self.hand_over(intake).await;
     }
@@ -266,12 +266,7 @@ impl Aggregator {
                     if let Some(suppressed) = FAILED.admit() {
                         tracing::warn!(suppressed, "aggregated points wait: {error}");
                     }
-                    return Some(match error {
-                        Unavailable::Full { retry_after } | Unavailable::Late { retry_after } => {
-                            retry_after
-                        }
-                        Unavailable::Stopping => Duration::MAX,
-                    });
+                    return Some(error.retry_after().unwrap_or(Duration::MAX));
                 }
             }
         }

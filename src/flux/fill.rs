@@ -49,6 +49,8 @@ const ASKED: usize = 500;
 const DECISIONS: usize = 100_000;
 /// Points that are handed over at a time.
 const SUBMIT_POINTS: usize = 5000;
+/// Longest wait for their delivery, so that the end of the server is not held up.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest rest, so that changed settings are taken up.
 const REST: Duration = Duration::from_secs(60);
 
@@ -361,18 +363,27 @@ impl Worker {
                 }
             };
             for points in points.chunks(SUBMIT_POINTS) {
-                let submitted = self.intake.submit(Origin::Fill, points.to_vec());
-                let submitted = self.runtime.block_on(submitted);
-                let count = points.len() as u64;
-                match submitted {
-                    Ok(_) => self.filler.lock().status.filled += count,
-                    Err(error) => {
-                        self.filler.lock().status.failed += count;
-                        self.tell(&error.to_string());
-                    }
-                }
+                self.submit(points.to_vec());
             }
         }
+    }
+
+    fn submit(&self, points: Vec<FluxPoint>) {
+        let count = points.len() as u64;
+        let submitted = self.runtime.block_on(async {
+            let submitted = self.intake.submit(Origin::Fill, points);
+            tokio::time::timeout(SUBMIT_TIMEOUT, submitted).await
+        });
+        let error = match submitted {
+            Ok(Ok(_)) => {
+                self.filler.lock().status.filled += count;
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "not delivered in time".to_owned(),
+        };
+        self.filler.lock().status.failed += count;
+        self.tell(&error);
     }
 
     /// The points that fill a period of those metrics that, as the hash says, have

@@ -103,7 +103,10 @@ enum Trouble {
 fn ask(url: &HttpUrl) -> Result<(), Trouble> {
     let other = |error: &dyn std::error::Error| Trouble::Other(words(error));
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().map_err(|error| other(&error))?;
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .map_err(|error| other(&error))?;
     runtime.block_on(async {
         let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build();
         let client = client.map_err(|error| other(&error))?;

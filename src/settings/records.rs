@@ -497,7 +497,7 @@ mod tests {
 
     #[test]
     fn tables_read_and_print_back_with_their_secrets_masked() {
-        let text = "[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
+        let text = "[graphite]\ncarbon_pickle = 'c:2004'\n[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
             [[cluster.remote]]\nnode = 'a'\nurl = 'http://a.example.org/'\nuser = 'me'\n\
             [flux.keys]\n'k-secret' = 'one'\n[flux.uploads]\nkeys = { space = 'u-secret' }\n\
             [[vista.fetch]]\nremote_host = 'https://p.example.org'\n\
