@@ -71,6 +71,7 @@ pub mod listeners;
 mod literal;
 pub mod logging;
 pub mod manual;
+pub mod matcher;
 pub mod notify;
 pub mod owner;
 pub mod pipeline;
