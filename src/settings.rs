@@ -20,7 +20,8 @@ use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
 pub use records::{
-    Aggregate, Fetch, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType, ShardTable,
+    Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
+    ShardTable,
 };
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
@@ -411,6 +412,12 @@ table! {
         /// How long the points of a period that is over are waited for before it is
         /// aggregated, or filled.
         grace_s: u32 = 15, 0..=3600, "seconds";
+        /// Histories asked for by POST /populate_metric or by Vista that wait, at most.
+        populate_queue_max: u32 = 1000, 1..=100_000, "histories";
+        /// Histories that are fetched at a time.
+        populate_running_max: u32 = 16, 1..=256, "histories";
+        /// Histories that are fetched at a time from one source.
+        populate_per_source_max: u32 = 2, 1..=256, "histories";
     }
 
     /// Files of points uploaded to Flux. Not yet in force.
@@ -429,6 +436,12 @@ table! {
         enabled: bool = true;
         /// What is fetched, as [[vista.fetch]].
         fetch: Vec<Fetch> = Vec::new();
+        /// Longest wait for a connection to a source.
+        connect_timeout_s: u32 = 5, 1..=300, "seconds";
+        /// Longest time that a source's whole answer may take.
+        answer_timeout_s: u32 = 45, 1..=3600, "seconds";
+        /// Largest answer of a source, uncompressed.
+        answer_bytes_max: usize = 64 << 20, 65_536..=1 << 30, "bytes";
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.

@@ -28,6 +28,7 @@ use super::answer::Answer;
 use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
+use super::populate::{self, Populate};
 use super::status::EndpointStatus;
 use super::{lock, metric_data, metric_data_post};
 use crate::server::Handle;
@@ -52,6 +53,8 @@ pub struct Site {
     pub handle: Arc<Handle>,
     /// The way in.
     pub intake: Intake,
+    /// Histories fetched by request.
+    pub populate: Populate,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -85,7 +88,7 @@ impl InForce {
 
 impl Site {
     /// Under the settings that are in force.
-    pub fn new(handle: Arc<Handle>, intake: Intake) -> Self {
+    pub fn new(handle: Arc<Handle>, intake: Intake, populate: Populate) -> Self {
         let settings = handle.settings();
         let pieces = settings.flux.bodies_bytes_max / PIECE_BYTES;
         Self {
@@ -94,6 +97,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
             handle,
             intake,
+            populate,
         }
     }
 
@@ -106,6 +110,7 @@ impl Site {
     /// Goes on under these settings.
     pub fn reload(&self, settings: &Settings) {
         let next = InForce::new(&Arc::new(settings.clone()));
+        self.populate.reload(settings);
         *self.force.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
@@ -304,6 +309,12 @@ pub fn router(site: Arc<Site>) -> Router {
         MethodFilter::POST,
         "metric_data_post",
         metric_data_post::answer,
+    );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        "populate_metric",
+        populate::request::answer,
     );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
