@@ -65,6 +65,7 @@ pub mod flux;
 pub mod generate;
 pub mod get;
 pub mod host;
+pub mod http;
 pub mod import;
 pub mod listeners;
 mod literal;
