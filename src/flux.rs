@@ -14,7 +14,10 @@ pub mod answer;
 pub mod http;
 pub mod intake;
 pub mod keys;
+pub mod prometheus;
 pub mod status;
+mod store;
+mod victoria;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -386,6 +386,37 @@ table! {
         wait_s: u32 = 10, 1..=3600, "seconds";
     }
 
+    /// Prometheus's remote write, whose series go to VictoriaMetrics.
+    [flux_prometheus = "flux.prometheus"] FluxPrometheusSettings {
+        /// Skyline's FLUX_PROMETHEUS_MAX_AGE: older samples are left out, and a request
+        /// that has no others is answered 400; 0 = however old.
+        max_age_s: u32 = 300, 0..=315_360_000, "seconds";
+        /// Skyline's FLUX_DROP_BUCKET_METRICS: whether the buckets of histograms are
+        /// left out.
+        drop_buckets: bool = true;
+        /// Series of one metric of a tenant at a time; further ones are left out until
+        /// others have ended.
+        metric_series_max: u32 = 5000, 1..=100_000_000, "series";
+        /// Series of all tenants at a time.
+        series_max: u32 = 1_000_000, 1..=1_000_000_000, "series";
+    }
+
+    /// The VictoriaMetrics that keeps labelled metrics.
+    [victoriametrics = "victoriametrics"] VictoriaMetricsSettings {
+        /// Its URL, such as http://127.0.0.1:8428; "" = there is none.
+        url: Option<HttpUrl> = None;
+        /// The path at which it takes JSON lines, Skyline's jsonl_insert_path.
+        import_path: String = "/api/v1/import".to_owned(), 1..=1024, "bytes";
+        /// The user of its basic authentication; "" = none.
+        user: String = String::new(), 0..=255, "bytes";
+        /// File that holds that user's password.
+        password_file: Option<PasswordFile> = None;
+        /// Longest wait for a connection.
+        connect_timeout_s: u32 = 5, 1..=3600, "seconds";
+        /// Longest wait for its answer.
+        timeout_s: u32 = 45, 1..=3600, "seconds";
+    }
+
     /// Files of points uploaded to Flux. Not yet in force.
     [flux_uploads = "flux.uploads"] FluxUploadsSettings {
         /// Whether they are taken.

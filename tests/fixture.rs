@@ -7,11 +7,13 @@ pub mod datagram;
 pub mod http;
 pub mod listener;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod redis;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod victoria;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

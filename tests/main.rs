@@ -27,6 +27,7 @@ mod listeners;
 mod redis_faults;
 mod relay;
 mod reload;
+mod remote_write;
 mod roomba;
 mod self_metrics;
 mod side_keys;

@@ -24,10 +24,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::lock;
 use super::intake::Intake;
 use super::keys::KeyStore;
+use super::lock;
+use super::prometheus::{self, Prometheus};
 use super::status::EndpointStatus;
+use super::store::Store;
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -42,6 +44,10 @@ pub struct Site {
     pub handle: Arc<Handle>,
     /// The way in.
     pub intake: Intake,
+    /// The way to Redis for what is neither points nor their last timestamps.
+    pub(super) store: Store,
+    /// What remote write keeps.
+    pub(super) prometheus: Prometheus,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -61,7 +67,18 @@ pub struct Received {
     pub parts: Parts,
     /// Its bytes, decompressed where that was asked for.
     pub bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Room,
+}
+
+impl Received {
+    /// Takes room for so many bytes more, which what is made of the body needs.
+    ///
+    /// # Errors
+    ///
+    /// 503 when there is none.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Answer> {
+        self.room.grow(bytes)
+    }
 }
 
 impl InForce {
@@ -82,6 +99,8 @@ impl Site {
             force: RwLock::new(InForce::new(&settings)),
             endpoints: Mutex::default(),
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
+            store: Store::new(&handle),
+            prometheus: Prometheus::new(&settings),
             handle,
             intake,
         }
@@ -109,7 +128,11 @@ impl Site {
     pub fn count_refused(&self, endpoint: &'static str, reason: &'static str, refused: u64) {
         if refused > 0 {
             let mut endpoints = lock(&self.endpoints);
-            count(&mut endpoints.entry(endpoint).or_default().refused, reason, refused);
+            count(
+                &mut endpoints.entry(endpoint).or_default().refused,
+                reason,
+                refused,
+            );
         }
     }
 
@@ -154,11 +177,7 @@ impl Site {
             let bytes_max = flux.decompressed_bytes_max;
             bytes = gunzip(&bytes, bytes_max, &mut room)?.unwrap_or(bytes);
         }
-        Ok(Received {
-            parts,
-            bytes,
-            _room: room.permit,
-        })
+        Ok(Received { parts, bytes, room })
     }
 }
 
@@ -260,6 +279,12 @@ fn gunzip(bytes: &Bytes, bytes_max: usize, room: &mut Room) -> Result<Option<Byt
 /// Every endpoint, each with and without `/flux` in front.
 pub fn router(site: Arc<Site>) -> Router {
     let router = Router::new();
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        prometheus::ENDPOINT,
+        prometheus::write,
+    );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
         .method_not_allowed_fallback(|| async {
