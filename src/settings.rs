@@ -425,14 +425,33 @@ table! {
         timeout_s: u32 = 45, 1..=3600, "seconds";
     }
 
-    /// Files of points uploaded to Flux. Not yet in force.
+    /// Files of points uploaded to Flux.
     [flux_uploads = "flux.uploads"] FluxUploadsSettings {
         /// Whether they are taken.
         enabled: bool = false;
-        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key.
+        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key, or each key and its
+        /// namespace.
         keys: NamespaceKeys = NamespaceKeys::default();
         /// Directory in which they are kept; "" = they are not.
         save_dir: Option<PathBuf> = None;
+        /// One upload, all its files together.
+        bytes_max: usize = 32 << 20, 1024..=1 << 40, "bytes";
+        /// Longest time that an upload may take to come.
+        receive_s: u32 = 300, 1..=86_400, "seconds";
+        /// Uploads that may come in at a time.
+        at_once_max: u32 = 4, 1..=1024, "uploads";
+        /// Uploads that may wait to be processed.
+        waiting_max: u32 = 16, 1..=100_000, "uploads";
+        /// Files in an archive.
+        files_max: u32 = 100, 1..=100_000, "files";
+        /// The files of an archive, unpacked.
+        unpacked_bytes_max: usize = 256 << 20, 1024..=1 << 40, "bytes";
+        /// How many times its packed size a file may have.
+        ratio_max: u32 = 200, 1..=1_000_000, "times";
+        /// Cells of one file's table.
+        cells_max: usize = 2_000_000, 16..=1_000_000_000, "cells";
+        /// Memory of the process that reads a spreadsheet.
+        workbook_bytes_max: usize = 512 << 20, 64 << 20..=1 << 40, "bytes";
     }
 
     /// Metrics fetched from Graphite and Prometheus. Not yet in force.
