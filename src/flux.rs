@@ -25,11 +25,14 @@ mod liveness;
 mod metric_data;
 mod metric_data_post;
 mod points;
-mod post;
-mod quota;
 pub mod populate;
+mod post;
+pub mod prometheus;
+mod quota;
 pub mod status;
+mod store;
 mod telegraf;
+mod victoria;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -29,7 +29,9 @@ use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
 use super::populate::{self, Populate};
+use super::prometheus::{self, Prometheus};
 use super::status::EndpointStatus;
+use super::store::Store;
 use super::{lock, metric_data, metric_data_post};
 use crate::server::Handle;
 use crate::settings::Settings;
@@ -55,6 +57,10 @@ pub struct Site {
     pub intake: Intake,
     /// Histories fetched by request.
     pub populate: Populate,
+    /// The way to Redis for what is neither points nor their last timestamps.
+    pub(super) store: Store,
+    /// What remote write keeps.
+    pub(super) prometheus: Prometheus,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -74,7 +80,18 @@ pub struct Received {
     pub parts: Parts,
     /// Its bytes, decompressed where that was asked for.
     pub bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Room,
+}
+
+impl Received {
+    /// Takes room for so many bytes more, which what is made of the body needs.
+    ///
+    /// # Errors
+    ///
+    /// 503 when there is none.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Answer> {
+        self.room.grow(bytes)
+    }
 }
 
 impl InForce {
@@ -95,6 +112,8 @@ impl Site {
             force: RwLock::new(InForce::new(&settings)),
             endpoints: Mutex::default(),
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
+            store: Store::new(&handle),
+            prometheus: Prometheus::new(&settings),
             handle,
             intake,
             populate,
@@ -192,11 +211,7 @@ impl Site {
             let bytes_max = flux.decompressed_bytes_max;
             bytes = gunzip(&bytes, bytes_max, &mut room)?.unwrap_or(bytes);
         }
-        Ok(Received {
-            parts,
-            bytes,
-            _room: room.permit,
-        })
+        Ok(Received { parts, bytes, room })
     }
 }
 
@@ -315,6 +330,12 @@ pub fn router(site: Arc<Site>) -> Router {
         MethodFilter::POST,
         "populate_metric",
         populate::request::answer,
+    );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        prometheus::ENDPOINT,
+        prometheus::write,
     );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
