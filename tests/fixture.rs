@@ -16,6 +16,7 @@ pub mod redis;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod victoria;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -29,6 +29,7 @@ mod populate;
 mod redis_faults;
 mod relay;
 mod reload;
+mod remote_write;
 mod roomba;
 mod self_metrics;
 mod side_keys;

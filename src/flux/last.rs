@@ -172,6 +172,7 @@ impl Last {
     pub fn settle<'p>(&self, points: impl Iterator<Item = (&'p str, i64, f64, bool)>) {
         let is_dirty = {
             let mut table = self.table();
+            table.look_at_clock();
             for (metric, timestamp, value, is_delivered) in points {
                 table.settle(metric, timestamp, value, is_delivered);
             }
@@ -220,6 +221,11 @@ impl Last {
     /// asked.
     pub fn unchecked(&self) -> u64 {
         self.shared.unchecked.load(Ordering::Relaxed)
+    }
+
+    /// Metrics with points delivered, each once in a minute.
+    pub fn delivered(&self) -> u64 {
+        self.table().delivered()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
