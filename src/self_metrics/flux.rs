@@ -9,6 +9,7 @@
 //! | `listen.discarded.<reason>` | requests refused |
 //! | `listen.over_quota_metrics_count` | metrics over a quota, if there are quotas |
 //! | `listen.dropped_non_numeric_metrics` | Telegraf's fields that are no numbers |
+//! | `populate_metric_worker.datapoints_sent_to_graphite` | points of histories delivered |
 
 use crate::flux::FluxStatus;
 
@@ -22,12 +23,18 @@ const DISCARDED: [&str; 5] = [
 ];
 
 /// The metrics of what has happened between two looks.
-pub(super) fn figures(before: &FluxStatus, now: &FluxStatus, has_quotas: bool) -> Vec<(String, u64)> {
+pub(super) fn figures(
+    before: &FluxStatus,
+    now: &FluxStatus,
+    has_quotas: bool,
+) -> Vec<(String, u64)> {
     let since = |count: fn(&FluxStatus) -> u64| count(now).saturating_sub(count(before));
     let refused = |reason: &str| {
         let all = |status: &FluxStatus| -> u64 {
             let counts = status.endpoints.values();
-            counts.filter_map(|endpoint| endpoint.refused.get(reason)).sum()
+            counts
+                .filter_map(|endpoint| endpoint.refused.get(reason))
+                .sum()
         };
         all(now).saturating_sub(all(before))
     };
@@ -46,6 +53,10 @@ pub(super) fn figures(before: &FluxStatus, now: &FluxStatus, has_quotas: bool) -
             now.queue_points,
         ),
         ("listen.added_to_queue".to_owned(), since(points)),
+        (
+            "populate_metric_worker.datapoints_sent_to_graphite".to_owned(),
+            since(|status| status.populate.points),
+        ),
         (
             "listen.dropped_non_numeric_metrics".to_owned(),
             refused("not_numeric"),
