@@ -185,7 +185,9 @@ pub async fn fetch(
     let (batched, single): (Vec<usize>, Vec<usize>) =
         (0..targets.len()).partition(|place| can_be_labelled(targets[*place]));
     let mut rounds: Vec<Vec<usize>> = single.into_iter().map(|place| vec![place]).collect();
-    rounds.push(batched);
+    if !batched.is_empty() {
+        rounds.push(batched);
+    }
     while let Some(places) = rounds.pop() {
         let asked: Vec<&str> = places.iter().map(|place| targets[*place]).collect();
         let query = render.query(&asked, window);
