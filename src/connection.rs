@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use crate::plane::{self, Stream};
 use crate::shard::{Phase, Shard};
 use crate::stats::Source;
 use crate::stretch;
+use crate::talkers::{Brought, Sender, Talkers};
 use crate::wire::line::{Lines, whole_lines};
 use crate::wire::pickle::BadFrame;
 
@@ -53,9 +55,36 @@ pub struct Slot {
     /// Since when a frame has been incomplete without growing.
     waits_since: Cell<Option<Instant>>,
     given_up: Cell<bool>,
+    peer: Option<IpAddr>,
+    /// What it has brought since this was last asked.
+    brought: Cell<Brought>,
 }
 
 impl Slot {
+    /// For a connection of this peer.
+    pub fn new(peer: Option<IpAddr>) -> Self {
+        Self {
+            peer,
+            ..Self::default()
+        }
+    }
+
+    /// Has the talkers know what was brought since the last time.
+    pub fn tell(&self, talkers: &mut Talkers) {
+        let brought = self.brought.take();
+        if let Some(peer) = self.peer {
+            talkers.note_sender(Sender::Peer(peer), brought);
+        }
+    }
+
+    fn bring(&self, more: Brought) {
+        let sum = self.brought.get();
+        self.brought.set(Brought {
+            points: sum.points + more.points,
+            series: sum.series + more.series,
+        });
+    }
+
     /// Has the connection look around again.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
@@ -305,12 +334,14 @@ impl Connection<'_> {
     /// long as there is room; returns how many bytes that took.
     fn decode(&mut self, bytes: &[u8]) -> Result<usize, End> {
         let started = Instant::now();
+        let before = self.shard.pipeline.borrow().brought(self.source);
         let (taken, end) = match self.source {
             Source::LineTcp => (self.decode_lines(bytes), Ok(())),
             _ => self.decode_frames(bytes),
         };
         let mut pipeline = self.shard.pipeline.borrow_mut();
         pipeline.counts.source(self.source).bytes += taken as u64;
+        self.slot.bring(pipeline.brought(self.source) - before);
         let worked = started.elapsed();
         self.worked += worked;
         self.shard.note_work(worked);
