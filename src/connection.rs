@@ -431,7 +431,15 @@ impl Connection<'_> {
         static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
         if let Some(suppressed) = BRAKE.admit() {
             let listener = self.source.as_str();
-            tracing::warn!(listener, reason = %bad, length, suppressed, "a bad frame was skipped");
+            tracing::warn!(
+                listener,
+                peer = self.slot.peer.map(tracing::field::display),
+                reason = %bad,
+                length,
+                suppressed,
+                mend = "have the sender send carbon's pickles, or lines to a listener for lines",
+                "a bad frame was skipped"
+            );
         }
     }
 
@@ -532,12 +540,18 @@ impl Connection<'_> {
         let told = match end {
             End::TooLong => {
                 counts.frames_too_long += 1;
-                Some("a frame is longer than horizon.frame_bytes_max; its connection is closed")
+                Some((
+                    "a frame is longer than horizon.frame_bytes_max; its connection is closed",
+                    "send lines to horizon.line_tcp, not here; or raise horizon.frame_bytes_max",
+                ))
             }
             End::Stalled => {
                 counts.connections_stalled += 1;
                 counts.frames_cut_short += 1;
-                Some("a frame has not grown for horizon.frame_stall_s; its connection is closed")
+                Some((
+                    "a frame has not grown for horizon.frame_stall_s; its connection is closed",
+                    "look at the network and the sender, which has stopped in the middle",
+                ))
             }
             End::Peer | End::Drained => {
                 counts.frames_cut_short += u64::from(self.filled > 0);
@@ -545,10 +559,17 @@ impl Connection<'_> {
             }
         };
         static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
-        if let Some(told) = told
+        if let Some((told, mend)) = told
             && let Some(suppressed) = BRAKE.admit()
         {
-            tracing::warn!(listener = self.source.as_str(), suppressed, "{told}");
+            let peer = self.slot.peer.map(tracing::field::display);
+            tracing::warn!(
+                listener = self.source.as_str(),
+                peer,
+                suppressed,
+                mend,
+                "{told}"
+            );
         }
     }
 }

@@ -384,7 +384,9 @@ fn append<'p>(
     tally.drop_invalid(invalid);
     *pipeline.counts.source(source) += &tally;
     let brought = pipeline.brought(source) - before;
-    pipeline.talkers.note_sender(talkers::Sender::Datagrams(source), brought);
+    pipeline
+        .talkers
+        .note_sender(talkers::Sender::Datagrams(source), brought);
     count
 }
 

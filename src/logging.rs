@@ -341,7 +341,12 @@ mod tests {
         logged(LogLevel::Info, Style::Json, || {
             for length in [1, 2] {
                 let suppressed = 4_u64;
-                tracing::warn!(length, suppressed, mend = "do this", "kept for the page: {HOSTILE}");
+                tracing::warn!(
+                    length,
+                    suppressed,
+                    mend = "do this",
+                    "kept for the page: {HOSTILE}"
+                );
             }
             tracing::info!("not kept for the page");
         });
@@ -350,7 +355,11 @@ mod tests {
         let fault = kept.iter().find(is_it).unwrap();
         assert_eq!((fault.level, fault.count), ("warn", 10));
         assert_eq!((&*fault.fields, &*fault.mend), ("length=2", "do this"));
-        assert!(!kept.iter().any(|fault| fault.message.starts_with("not kept")));
+        assert!(
+            !kept
+                .iter()
+                .any(|fault| fault.message.starts_with("not kept"))
+        );
     }
 
     // Other tests of this process may log errors too, so there may be more.

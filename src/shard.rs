@@ -411,7 +411,8 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
             Some(Err(error)) => {
                 static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
                 if let Some(suppressed) = BRAKE.admit() {
-                    tracing::warn!(%error, suppressed, "a connection could not be accepted; raise the file limit (ulimit -n, LimitNOFILE=) if it says too many open files");
+                    let mend = "raise the file limit, ulimit -n or LimitNOFILE=, if there are too many open files";
+                    tracing::warn!(%error, suppressed, mend, "a connection could not be accepted");
                 }
                 plane::sleep(ACCEPT_RETRY).await;
             }
@@ -470,6 +471,7 @@ impl Shard {
                 tracing::warn!(
                     connections_max,
                     suppressed,
+                    mend = "raise horizon.connections_max, or see who opens so many",
                     "connections are refused: horizon.connections_max are open"
                 );
             }
@@ -580,7 +582,9 @@ impl Shard {
         let before = pipeline.brought(Source::Direct);
         pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
         let brought = pipeline.brought(Source::Direct) - before;
-        pipeline.talkers.note_sender(talkers::Sender::Inside, brought);
+        pipeline
+            .talkers
+            .note_sender(talkers::Sender::Inside, brought);
     }
 
     async fn drain(self: &Rc<Self>, deadline: Instant) {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use hdrhistogram::Histogram;
+use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
 
 use crate::flux::FluxStatus;
@@ -89,7 +89,9 @@ impl RecentStatus {
         let fates = Source::ALL.iter().zip(interval.sources);
         Self {
             span_ms: interval.span_ms,
-            listeners: fates.map(|(source, fate)| (source.as_str(), fate)).collect(),
+            listeners: fates
+                .map(|(source, fate)| (source.as_str(), fate))
+                .collect(),
             appends: interval.appends,
             latency_us: interval.latency_us,
         }

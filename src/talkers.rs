@@ -320,7 +320,10 @@ mod tests {
         for side in &report.prefixes {
             assert!(side.points.len() <= ROWS && side.series.len() <= ROWS);
             let first = &side.points[0];
-            assert_eq!(first.name, format!("{}\u{2026}", "l".repeat(PREFIX_BYTES_MAX)));
+            assert_eq!(
+                first.name,
+                format!("{}\u{2026}", "l".repeat(PREFIX_BYTES_MAX))
+            );
             let off = (first.count as f64 - 200_000.0).abs();
             assert!(off < 30_000.0, "{first:?}");
         }

@@ -95,7 +95,10 @@ fn sum<'s>(shards: impl Iterator<Item = &'s Vec<Row>>) -> Vec<Row> {
     rows
 }
 
-const _: () = assert!(ROWS > TOLD, "what is third here may be first on another shard");
+const _: () = assert!(
+    ROWS > TOLD,
+    "what is third here may be first on another shard"
+);
 
 /// The beginning of a name, whatever bytes it has.
 pub(super) fn text(prefix: &[u8]) -> String {

@@ -16,8 +16,8 @@ function linearTicks(max) {
   const raw = Math.max(max, 1) / 3;
   const size = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * size).find((n) => n >= raw);
-  const ticks = [];
-  for (let tick = 0; tick < max + step; tick += step) ticks.push(tick);
+  const ticks = [0];
+  while (ticks.length < 4 || ticks.at(-1) < max) ticks.push(ticks.length * step);
   return ticks;
 }
 

@@ -57,7 +57,6 @@ const plots = {
     log: true,
     series: [
       { label: "Median", value: latency("p50_us") },
-      { label: "p90", value: latency("p90_us") },
       { label: "p99", value: latency("p99_us") },
       { label: "Most", value: latency("max_us") },
     ],
@@ -155,20 +154,18 @@ async function turn() {
   clearTimeout(timer);
   if (asking || document.visibilityState !== "visible") return;
   asking = true;
-  try {
-    await askAll();
-    seen.away = null;
-    // A new version has a new page.
-    seen.version ??= seen.status.version;
-    if (seen.version !== seen.status.version) location.reload();
-    show();
-  } catch (error) {
-    if (error instanceof TypeError || error instanceof DOMException || error.message?.startsWith("api/")) showAway();
-    else throw error;
-  } finally {
-    asking = false;
-    timer = setTimeout(turn, EACH_MS);
+  const answered = await askAll().then(() => true, () => false);
+  asking = false;
+  timer = setTimeout(turn, EACH_MS);
+  if (!answered) {
+    showAway();
+    return;
   }
+  seen.away = null;
+  // A new version has a new page.
+  seen.version ??= seen.status.version;
+  if (seen.version !== seen.status.version) location.reload();
+  show();
 }
 
 document.addEventListener("visibilitychange", turn);

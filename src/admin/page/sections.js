@@ -99,8 +99,8 @@ export function listeners(status, rows) {
     const dropped = sum(values(listener.dropped)) + (listener.kernel_drops ?? 0);
     const bad = sum(values(listener.frames_bad)) + listener.frames_too_long + listener.frames_cut_short;
     const udp = listener.kernel_drops !== undefined;
-    const cells = [each(fate?.received), rate(mean(rows, `received.${name}`)), each(fate?.stored), whole(listener.in_flight),
-      whole(listener.received), whole(listener.stored), whole(dropped), whole(bad), udp || name === "direct" ? NONE : whole(listener.connections)];
+    const cells = [each(fate?.received), rate(mean(rows, `received.${name}`)), each(fate?.stored), whole(listener.received),
+      whole(listener.stored), whole(listener.in_flight), whole(dropped), whole(bad), udp || name === "direct" ? NONE : whole(listener.connections)];
     cells.forEach((text, n) => put(row.cells[n + 1], text));
     row.cells[7].classList.toggle("loud", dropped > 0);
     row.cells[8].classList.toggle("loud", bad > 0);
@@ -181,8 +181,7 @@ export function shards(status) {
     const link = { ready: "ready", away: "away", refusing: "refuses" }[shard.redis] ?? shard.redis;
     const pairs = [["Connections", whole(shard.connections)], ["In flight", whole(shard.in_flight)], ["Batches", whole(shard.batches)],
       ["Stored", short(shard.stored)], ["Metrics", whole(shard.metrics_known)], ["Redis", link]];
-    const flat = pairs.flatMap(([term, text]) => [["dt", term, term], ["dd", term, text]]);
-    list(item.lastChild, flat, ([tag, term]) => tag + term, ([tag]) => make(tag), (node, [, , text]) => put(node, text));
+    facts(item.lastChild, pairs);
   });
 }
 
