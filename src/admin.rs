@@ -25,25 +25,24 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::host::{self, Transport};
+use crate::http::{self, Gate, Limits};
 use crate::server::Handle;
 use crate::status::Status;
 
 /// Answers are of the moment.
 const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
-/// Connections at a time: it is for operators and one or two scrapers.
-const CONNECTIONS_MAX: usize = 64;
-/// Longest wait for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest life of a connection, idle ones among them.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
-/// Largest head of a request.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+/// It is for operators and one or two scrapers.
+const LIMITS: Limits = Limits {
+    connections_max: 64,
+    head_bytes_max: 16 << 10,
+    head_timeout: Duration::from_secs(10),
+    life: Duration::from_secs(300),
+};
 
 /// A socket that listens on `address`, which nobody else may share.
 ///
@@ -72,7 +71,10 @@ impl Admin {
             .enable_all()
             .build()?;
         let (stop, stopped) = watch::channel(false);
-        let body = move || runtime.block_on(serve(socket, router(handle), stopped));
+        let service = TowerToHyperService::new(router(handle));
+        let body = move || {
+            runtime.block_on(http::serve(socket, service, Gate::new(LIMITS), stopped));
+        };
         let thread = std::thread::Builder::new()
             .name("skyring-admin".to_owned())
             .spawn(body)?;
@@ -90,44 +92,6 @@ impl Drop for Admin {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-async fn serve(socket: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let listener = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the page for operators cannot be served");
-            return;
-        }
-    };
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let permit = tokio::select! {
-            permit = room.clone().acquire_owned() => permit,
-            _ = stopped.changed() => return,
-        };
-        let Ok(permit) = permit else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.changed() => return,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Mostly for want of file descriptors, which does not pass at once.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service);
-            // What goes wrong here is the peer's affair.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-            drop(permit);
-        });
     }
 }
 

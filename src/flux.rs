@@ -10,24 +10,48 @@
 //! [`intake`] is the one way in: it leaves out what was received before, keeps what
 //! was taken until it is delivered, and says so to whoever waits.
 
+pub mod answer;
+pub mod http;
 pub mod intake;
+pub mod keys;
 pub mod status;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use hyper_util::service::TowerToHyperService;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+pub use http::Site;
 pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
 pub use status::FluxStatus;
 
+use crate::http::{Gate, Limits};
 use crate::server::Handle;
-use crate::settings::Settings;
+use crate::settings::{FluxSettings, Settings};
+
+/// Longest that answers which are under way may take at the end, beyond the drain's
+/// own time.
+const CLOSE_SLACK: Duration = Duration::from_secs(1);
 
 /// The part of the server that takes points over HTTP, and its runtime.
 pub struct Flux {
-    addresses: Vec<SocketAddr>,
-    intake: Intake,
+    runtime: Option<Runtime>,
+    gate: Gate,
+    site: Arc<Site>,
+    open: Vec<Open>,
+}
+
+/// A listener.
+struct Open {
+    /// As it is configured.
+    address: SocketAddr,
+    /// As it is bound.
+    bound: SocketAddr,
+    closing: watch::Sender<bool>,
 }
 
 impl Flux {
@@ -36,29 +60,102 @@ impl Flux {
     /// # Errors
     ///
     /// When a thread or the runtime cannot be made.
-    pub fn start(handle: Arc<Handle>, sockets: Vec<TcpListener>) -> io::Result<Self> {
-        let addresses: io::Result<Vec<SocketAddr>> =
-            sockets.iter().map(TcpListener::local_addr).collect();
-        Ok(Self {
-            addresses: addresses?,
-            intake: Intake::new(handle),
-        })
+    pub fn start(handle: Arc<Handle>, sockets: Vec<(SocketAddr, TcpListener)>) -> io::Result<Self> {
+        let settings = handle.settings();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(settings.flux.threads as usize)
+            .thread_name("skyring-flux")
+            .enable_all()
+            .build()?;
+        let intake = Intake::new(handle.clone());
+        let mut flux = Self {
+            runtime: Some(runtime),
+            gate: Gate::new(limits(&settings.flux)),
+            site: Arc::new(Site::new(handle, intake)),
+            open: Vec::new(),
+        };
+        flux.open(sockets)?;
+        Ok(flux)
+    }
+
+    /// Opens these too, each with the address as it is configured.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it does not make a socket ready.
+    pub fn open(&mut self, sockets: Vec<(SocketAddr, TcpListener)>) -> io::Result<()> {
+        let Some(runtime) = &self.runtime else {
+            return Ok(());
+        };
+        for (address, socket) in sockets {
+            socket.set_nonblocking(true)?;
+            let bound = socket.local_addr()?;
+            let (closing, told) = watch::channel(false);
+            let service = TowerToHyperService::new(http::router(self.site.clone()));
+            runtime.spawn(crate::http::serve(socket, service, self.gate.clone(), told));
+            self.open.push(Open {
+                address,
+                bound,
+                closing,
+            });
+        }
+        Ok(())
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.open.iter().map(|open| open.bound).collect()
+    }
+
+    /// Whether it listens on this address, as it is configured.
+    pub fn listens_on(&self, address: SocketAddr) -> bool {
+        self.open.iter().any(|open| open.address == address)
     }
 
     /// The way in for other parts of this process.
     pub fn intake(&self) -> Intake {
-        self.intake.clone()
+        self.site.intake.clone()
     }
 
-    /// Goes on under these settings.
-    pub fn reload(&self, _settings: &Settings) {}
+    /// Goes on under these settings: addresses that they do not have are closed, when
+    /// what is queued there has been accepted.
+    pub fn reload(&mut self, settings: &Settings) {
+        self.site.reload(settings);
+        self.gate.set_limits(limits(&settings.flux));
+        self.open.retain(|open| {
+            let stays = settings.flux.listen.contains(&open.address);
+            if !stays {
+                open.closing.send_replace(true);
+            }
+            stays
+        });
+    }
 
     /// Takes nothing more in, and waits until what was taken is delivered, at most
     /// until `deadline`.
-    pub fn stop(self, _deadline: Instant) {}
+    pub fn stop(mut self, deadline: Instant) {
+        self.gate.stop();
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        let left = deadline.saturating_duration_since(Instant::now()) + CLOSE_SLACK;
+        runtime.block_on(async {
+            let closed = self.gate.wait_until_closed();
+            let _ = tokio::time::timeout(left, closed).await;
+        });
+        runtime.shutdown_timeout(CLOSE_SLACK);
+    }
+}
+
+fn limits(settings: &FluxSettings) -> Limits {
+    Limits {
+        connections_max: settings.connections_max as usize,
+        head_bytes_max: settings.head_bytes_max,
+        head_timeout: Duration::from_secs(settings.head_s.into()),
+        life: Duration::from_secs(settings.connection_s.into()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

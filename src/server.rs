@@ -1,7 +1,7 @@
 //! The server as a whole: what the binary, the tests and the harness start.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -177,7 +177,7 @@ pub struct Handle {
     listeners: Mutex<Listeners>,
     pub(crate) boards: Boards,
     pub(crate) redis_info: InfoDesk,
-    flux: Vec<SocketAddr>,
+    flux: Mutex<Vec<SocketAddr>>,
     admin: Option<SocketAddr>,
     redis: String,
     /// The settings and rules in force.
@@ -221,7 +221,7 @@ impl Server {
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         host::require(&settings)?;
         host::raise_file_limit();
-        let lock = StateLock::acquire(&settings.state_dir)?;
+        let state_lock = StateLock::acquire(&settings.state_dir)?;
         let cpus = host::placement(&settings);
         let mut listeners = Listeners::default();
         let bound = listeners.bind(&settings, cpus.len())?;
@@ -233,15 +233,7 @@ impl Server {
             })?),
             None => None,
         };
-        let mut flux_sockets = Vec::new();
-        for address in &settings.flux.listen {
-            let bound = admin::bind(*address).map_err(|error| ListenError {
-                key: "flux.listen",
-                address: *address,
-                error,
-            });
-            flux_sockets.push(bound?);
-        }
+        let flux_sockets = bind_flux(&settings, |_| false)?;
         let private_redis = if settings.redis_is_private() {
             let redis = PrivateRedis::start(&settings.state_dir);
             Some(redis.map_err(|error| StartError::Redis(error.into()))?)
@@ -297,10 +289,7 @@ impl Server {
             listeners: Mutex::new(listeners),
             boards: Boards::default(),
             redis_info: InfoDesk::new(url.clone()),
-            flux: flux_sockets
-                .iter()
-                .filter_map(|socket| socket.local_addr().ok())
-                .collect(),
+            flux: Mutex::default(),
             admin: admin_socket
                 .as_ref()
                 .and_then(|socket| socket.local_addr().ok()),
@@ -342,6 +331,7 @@ impl Server {
                 what: "Flux".to_owned(),
                 error,
             })?;
+        *lock(&handle.flux) = flux.addresses();
         let vista = Vista::start(handle.clone(), flux.intake());
         let vista = vista.map_err(|error| StartError::Thread {
             what: "Vista".to_owned(),
@@ -358,7 +348,7 @@ impl Server {
             flux: Some(flux),
             vista: Some(vista),
             private_redis,
-            _lock: lock,
+            _lock: state_lock,
         })
     }
 
@@ -385,6 +375,11 @@ impl Server {
         let handle = &self.handle;
         let (changes, settings) = handle.settings().reloaded(settings);
         let shards = &handle.common.inboxes;
+        let is_open = |address| {
+            let flux = self.flux.as_ref();
+            flux.is_some_and(|flux| flux.listens_on(address))
+        };
+        let flux_sockets = bind_flux(&settings, is_open)?;
         let mut open = lock(&handle.listeners);
         let bound = open.bind(&settings, shards.len())?;
         if let Err(error) = open.open(bound, shards) {
@@ -404,8 +399,14 @@ impl Server {
         if let Some(roomba) = &self.roomba {
             roomba.wake();
         }
-        if let Some(flux) = &self.flux {
+        if let Some(flux) = &mut self.flux {
+            flux.open(flux_sockets)
+                .map_err(|error| StartError::Thread {
+                    what: "a listener of Flux".to_owned(),
+                    error,
+                })?;
             flux.reload(&settings);
+            *lock(&handle.flux) = flux.addresses();
         }
         if let Some(vista) = &self.vista {
             vista.reload(&settings);
@@ -533,7 +534,7 @@ impl Handle {
             msgpack: listeners.addresses(Source::Msgpack),
             line_tcp: listeners.addresses(Source::LineTcp),
             line_udp: listeners.addresses(Source::LineUdp),
-            flux: self.flux.clone(),
+            flux: lock(&self.flux).clone(),
             admin: self.admin,
             redis: self.redis.clone(),
         }
@@ -780,6 +781,23 @@ fn sum(shards: &[Counts]) -> Counts {
 fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_millis() as u64
+
+/// Binds the addresses of Flux that are not open yet.
+fn bind_flux(
+    settings: &Settings,
+    is_open: impl Fn(SocketAddr) -> bool,
+) -> Result<Vec<(SocketAddr, TcpListener)>, ListenError> {
+    let addresses = settings.flux.listen.iter().copied();
+    let new = addresses.filter(|address| !is_open(*address));
+    new.map(|address| match admin::bind(address) {
+        Ok(socket) => Ok((address, socket)),
+        Err(error) => Err(ListenError {
+            key: "flux.listen",
+            address,
+            error,
+        }),
+    })
+    .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
-pub use records::{Fetch, Keys, NamespaceKeys, Remote, RemoteHostType, ShardTable};
+pub use records::{Fetch, Keys, NamespaceKeys, Quotas, Remote, RemoteHostType, ShardTable};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
 pub use reload::Change;
@@ -336,15 +336,54 @@ table! {
         carbon: Option<Endpoint> = None;
     }
 
-    /// Metrics over HTTP. Not yet in force.
+    /// Metrics over HTTP.
     [flux = "flux"] FluxSettings {
-        /// Addresses of Flux; [] = off.
+        /// Addresses of Flux; port 0 = any free port, [] = off.
         listen: Vec<SocketAddr> = vec![value::local(8000)];
-        /// Skyline's FLUX_SELF_API_KEY, which the nodes share.
+        /// Skyline's FLUX_SELF_API_KEY, which the nodes share; "" = there is none.
         self_key: Option<Secret> = None;
         /// Skyline's FLUX_API_KEYS: each key and the prefix of the names it may
-        /// send.
+        /// send; the prefix is put before names that do not begin with it and a dot.
         keys: Keys = Keys::default();
+        /// Skyline's FLUX_NAMESPACE_QUOTAS: each prefix and how many metrics it may
+        /// have.
+        quotas: Quotas = Quotas::default();
+        /// Skyline's FLUX_MAX_AGE: older points are refused, unless they fill a gap.
+        max_age_s: u32 = 3600, 1..=315_360_000, "seconds";
+        /// Skyline's FLUX_CHECK_LAST_TIMESTAMP: whether points not newer than the last
+        /// of their metric are left out. Those of Vista always are.
+        check_last_timestamp: bool = true;
+        /// Metrics whose last timestamp is kept in memory; those of others are asked
+        /// of Redis.
+        last_metrics_max: usize = 1_000_000, 1000..=100_000_000, "metrics";
+        /// Threads that serve HTTP, beside the shards.
+        threads: u32 = 1, 1..=256, "threads";
+        /// Connections at a time; further ones wait.
+        connections_max: u32 = 4096, 1..=1_000_000, "connections";
+        /// Longest head of a request, its URL among it.
+        head_bytes_max: usize = 16 << 10, 8192..=1 << 20, "bytes";
+        /// Longest wait for the head of a request; an idle connection is closed after
+        /// it too.
+        head_s: u32 = 75, 1..=3600, "seconds";
+        /// How long a connection may live; the request under way then is its last.
+        connection_s: u32 = 600, 1..=86_400, "seconds";
+        /// Longest body of a request, as it comes.
+        body_bytes_max: usize = 4 << 20, 1024..=1 << 30, "bytes";
+        /// Longest body of a request, decompressed.
+        decompressed_bytes_max: usize = 16 << 20, 1024..=1 << 30, "bytes";
+        /// Longest time that a body may take to come.
+        body_s: u32 = 30, 1..=3600, "seconds";
+        /// What all bodies together may hold, decompressed; further requests are
+        /// answered 503.
+        bodies_bytes_max: usize = 64 << 20, 1 << 20..=1 << 40, "bytes";
+        /// Points in one request.
+        request_points_max: u32 = 10_000, 1..=10_000_000, "points";
+        /// What points on their way to Redis may hold in memory; behind it requests
+        /// wait.
+        queue_bytes_max: usize = 64 << 20, 1 << 20..=1 << 40, "bytes";
+        /// Longest wait of a request for its points' delivery; then it is answered
+        /// 503.
+        wait_s: u32 = 10, 1..=3600, "seconds";
     }
 
     /// Files of points uploaded to Flux. Not yet in force.

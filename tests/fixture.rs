@@ -1,5 +1,6 @@
 //! The servers and clients that the tests are made of, and how to wait for them.
 
+pub mod browser;
 pub mod carbon;
 pub mod carbon_c;
 pub mod datagram;

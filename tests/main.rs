@@ -32,4 +32,5 @@ mod self_metrics;
 mod side_keys;
 mod skip;
 mod tools;
+mod uploads;
 mod wire;

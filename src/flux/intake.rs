@@ -40,21 +40,31 @@ pub struct Receipt {
     pub taken: u64,
     /// Points not newer than the last of their metric.
     pub already_received: u64,
-    /// Points that the data plane does not store: older than `redis.full_duration_s`,
-    /// or of metrics that it skips.
+    /// Points of metrics that the skip lists name.
+    pub skipped: u64,
+    /// Points older than `redis.full_duration_s`, where they go to the data plane.
+    pub too_old: u64,
+    /// Points that the data plane or Redis does not take for another reason.
     pub refused: u64,
 }
 
-/// Nothing was taken.
+/// Why points were not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// What is on its way fills all the room there is.
+    /// What is on its way fills all the room there is; nothing was taken.
     #[error("full: try again in {} s", .retry_after.as_secs())]
     Full {
         /// When it is worth trying again.
         retry_after: Duration,
     },
-    /// The server is ending.
+    /// Redis, or carbon, has not answered in time: the points may arrive yet. Those
+    /// that do are known when they are handed over once more.
+    #[error("not delivered in time: try again in {} s", .retry_after.as_secs())]
+    Late {
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The server is ending; nothing was taken.
     #[error("the server is ending")]
     Stopping,
 }
@@ -106,8 +116,8 @@ impl Intake {
         match outcome {
             Ok(Ok(outcome)) if !outcome.busy => Ok(Receipt {
                 taken: outcome.admitted,
-                already_received: 0,
                 refused: outcome.refused,
+                ..Receipt::default()
             }),
             Ok(Ok(_)) => Err(Unavailable::Full {
                 retry_after: Duration::from_secs(1),

@@ -127,6 +127,40 @@ impl Value for Keys {
     }
 }
 
+/// Prefixes of names, each with how many metrics it may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quotas(BTreeMap<String, u32>);
+
+impl Quotas {
+    /// How many metrics this prefix may have, if that is bounded.
+    pub fn quota(&self, prefix: &str) -> Option<u32> {
+        self.0.get(prefix).copied()
+    }
+
+    /// Whether nothing is bounded.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Value for Quotas {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        map(value, Limits::new(0..=u32::MAX as u64, "metrics")).map(Self)
+    }
+
+    fn show(&self) -> String {
+        show_map(
+            self.0
+                .iter()
+                .map(|(prefix, quota)| (prefix.as_str(), quota.show())),
+        )
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of prefixes and numbers such as { prefix = 1000 }".to_owned()
+    }
+}
+
 /// Namespaces of uploads, each with its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceKeys(BTreeMap<String, Secret>);

@@ -33,6 +33,21 @@ const RELOADABLE: &[&str] = &[
     "cluster.node",
     "cluster.shards",
     "cluster.shard_pickle",
+    "flux.listen",
+    "flux.self_key",
+    "flux.keys",
+    "flux.quotas",
+    "flux.max_age_s",
+    "flux.check_last_timestamp",
+    "flux.connections_max",
+    "flux.head_bytes_max",
+    "flux.head_s",
+    "flux.connection_s",
+    "flux.body_bytes_max",
+    "flux.decompressed_bytes_max",
+    "flux.body_s",
+    "flux.request_points_max",
+    "flux.wait_s",
     "self_metrics.enabled",
     "self_metrics.name",
     "self_metrics.carbon",
@@ -135,6 +150,6 @@ mod tests {
         let load = |key: &str| Settings::load(None, &[format!("flux.self_key={key}")]).unwrap();
         let (changes, _) = load("one").reloaded(&load("two"));
         let told: Vec<String> = changes.iter().map(Change::to_string).collect();
-        assert_eq!(told, ["flux.self_key: changed (needs a restart)"]);
+        assert_eq!(told, ["flux.self_key: changed"]);
     }
 }
