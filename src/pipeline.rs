@@ -242,9 +242,9 @@ impl Pipeline {
             if count == 0 {
                 break;
             }
+            refused += self.append_group(&group[..count], turn, received, completion.as_ref());
             received += count as u64;
             self.talkers.note_points(&group[..count]);
-            refused += self.append_group(&group[..count], turn, completion.as_ref());
         }
         let counts = self.counts.source(source);
         counts.received += received;
@@ -255,21 +255,27 @@ impl Pipeline {
         self.wake_link_if_due(linger_runs);
     }
 
-    /// Appends at most [`GROUP`] points; returns how many were refused.
+    /// Appends at most [`GROUP`] points, the first of which is the one at `place`;
+    /// returns how many were refused.
     fn append_group(
         &mut self,
         points: &[Point<'_>],
         turn: Turn,
+        place: u64,
         completion: Option<&Rc<Completion>>,
     ) -> u64 {
         let mut probes = [Probe::default(); GROUP];
         self.metrics.probe(admit::names(points), &mut probes);
         let oldest_unsettled = self.oldest_unsettled();
         let mut refused = 0;
-        for (point, probe) in points.iter().zip(&probes) {
+        for (index, (point, probe)) in points.iter().zip(&probes).enumerate() {
             if let Err(reason) = self.append_point(point, probe, turn, oldest_unsettled) {
                 self.counts.source(turn.source).drop(reason, 1);
                 refused += 1;
+                if let Some(completion) = completion {
+                    let before = completion.points() + place;
+                    completion.note_refusal(before + index as u64, reason);
+                }
             }
         }
         let appended = points.len() as u64 - refused;

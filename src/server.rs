@@ -29,7 +29,7 @@ use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
 use crate::self_metrics::{SelfMetrics, SelfMetricsStatus};
 use crate::settings::{Change, Settings};
-use crate::shard::{self, Common, Loads, Message, OwnedPoint};
+use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{
@@ -161,6 +161,8 @@ pub(crate) struct Boards {
     pub side_keys: Arc<Mutex<SideKeysStatus>>,
     pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
     pub flux: Arc<Mutex<FluxStatus>>,
+    /// Fills in what Flux counts at the moment.
+    pub flux_now: Mutex<Option<Box<dyn Fn(&mut FluxStatus) + Send>>>,
     pub vista: Arc<Mutex<VistaStatus>>,
     pub history: history::Board,
 }
@@ -709,7 +711,7 @@ impl Handle {
             roomba: lock(&self.boards.roomba).clone(),
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
-            flux: lock(&self.boards.flux).clone(),
+            flux: self.flux_status(),
             vista: lock(&self.boards.vista).clone(),
             faults: logging::faults(),
         }
@@ -736,6 +738,16 @@ impl Handle {
         (last.map(RecentStatus::new), shards)
     }
 
+    fn flux_status(&self) -> FluxStatus {
+        let mut status = lock(&self.boards.flux).clone();
+        let addresses = lock(&self.flux);
+        status.addresses = addresses.iter().map(SocketAddr::to_string).collect();
+        if let Some(show) = &*lock(&self.boards.flux_now) {
+            show(&mut status);
+        }
+        status
+    }
+
     /// As [`Server::submit`].
     pub fn submit(&self, points: Vec<OwnedPoint>) -> Receiver<Outcome> {
         let (reply, outcome) = crossbeam_channel::bounded(1);
@@ -744,6 +756,30 @@ impl Handle {
             let _ = inbox.send(Message::Points(points, reply));
         }
         outcome
+    }
+
+    /// A way for points into each shard, which takes them in its order and as fast as
+    /// it can; `parcels_max` wait there at most. A shard ends only when its way is
+    /// dropped.
+    pub(crate) fn ways_in(&self, parcels_max: usize) -> Vec<Sender<Parcel>> {
+        let inboxes = self.common.inboxes.iter();
+        inboxes
+            .map(|shard| {
+                let (sender, inbox) = plane::inbox(parcels_max);
+                // One that has ended drops the inbox, and then what is sent to it.
+                let _ = shard.send(Message::Take(inbox));
+                sender
+            })
+            .collect()
+    }
+
+    /// Why Redis takes nothing now, if it is known to be so.
+    pub(crate) fn redis_trouble(&self) -> Option<String> {
+        self.common.board.trouble().map(|trouble| match trouble {
+            LinkState::Away(error) => format!("redis is not reachable: {error}"),
+            LinkState::Refusing(code) => format!("redis refuses commands: {code}"),
+            LinkState::Ready => String::new(),
+        })
     }
 
     /// The state of Redis in a word, and why the server is not ready, if so.
@@ -781,6 +817,7 @@ fn sum(shards: &[Counts]) -> Counts {
 fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_millis() as u64
+}
 
 /// Binds the addresses of Flux that are not open yet.
 fn bind_flux(

@@ -315,13 +315,21 @@ table! {
         remote: Vec<Remote> = Vec::new();
     }
 
-    /// The Graphite that stands beside Skyline. Not yet in force.
+    /// The Graphite that stands beside Skyline.
     [graphite = "graphite"] GraphiteSettings {
         /// `host:port` of carbon's pickle receiver, where Flux delivers; "" = Flux
         /// feeds Horizon directly.
         carbon_pickle: Option<Endpoint> = None;
         /// URL under which history is looked up; "" = none.
         url: Option<HttpUrl> = None;
+        /// Points that wait for carbon, or for the proof that it has read them; behind
+        /// them Flux answers 503.
+        queue_points_max: u32 = 1_000_000, 1..=1_000_000_000, "points";
+        /// What those points may take in memory.
+        queue_bytes_max: usize = 128 << 20, 65_536..=1 << 40, "bytes";
+        /// Time after which a connection to carbon is ended and followed by another,
+        /// which proves that carbon has read what was sent.
+        confirm_ms: u32 = 1000, 1..=60_000, "milliseconds";
     }
 
     /// Skyline's metrics about itself.

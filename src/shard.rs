@@ -46,6 +46,8 @@ const SCRATCH_BYTES: usize = 256 << 10;
 const TICK: Duration = Duration::from_secs(1);
 /// How long relays are given, at the end, to see that nothing more is taken.
 const CLOSING: Duration = Duration::from_millis(200);
+/// Points from inside the process that are taken in at one turn.
+const PARCEL_TURN: usize = 1024;
 /// Wait after an accept that failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// What a line may have besides the name: two numbers, blanks, a line end.
@@ -74,6 +76,8 @@ pub enum Message {
     Unlisten(Listen, Reply<()>),
     /// Take in what a thread receives in datagrams.
     Feed(Source, Inbox<Delivery>),
+    /// Take in points from inside the process as they come, in their order.
+    Take(Inbox<Parcel>),
     /// Go on under these settings and rules.
     Reload(Arc<Settings>, Arc<Rules>, Reply<()>),
     /// Accept nothing more; answer when what was queued has been handed over.
@@ -91,6 +95,36 @@ pub struct OwnedPoint {
     pub timestamp: Number,
     /// The value.
     pub value: Number,
+}
+
+/// Points from inside the process, and who is told what became of them.
+pub struct Parcel {
+    points: Arc<[OwnedPoint]>,
+    tell: Option<Tell>,
+}
+
+type Tell = Box<dyn FnOnce(Option<Outcome>) + Send>;
+
+impl Parcel {
+    /// `tell` is called on the shard's thread, so it must not take long; with `None`
+    /// if the shard has ended before it took them.
+    pub fn new(
+        points: Arc<[OwnedPoint]>,
+        tell: impl FnOnce(Option<Outcome>) + Send + 'static,
+    ) -> Self {
+        Self {
+            points,
+            tell: Some(Box::new(tell)),
+        }
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(None);
+        }
+    }
 }
 
 /// How much each shard has to do, read by all of them.
@@ -348,6 +382,10 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
                 shard.feeds.set(shard.feeds.get() + 1);
                 plane::spawn(feed(shard.clone(), source, inbox));
             }
+            Message::Take(inbox) => {
+                shard.feeds.set(shard.feeds.get() + 1);
+                plane::spawn(take_in(shard.clone(), inbox));
+            }
             Message::Reload(settings, rules, reply) => {
                 shard.live.set(Live::new(&settings));
                 shard.pipeline.borrow_mut().reload(&settings, rules);
@@ -378,6 +416,25 @@ async fn close(shard: Rc<Shard>, listen: Option<Listen>, reply: Reply<()>) {
 
 async fn feed(shard: Rc<Shard>, source: Source, inbox: Inbox<Delivery>) {
     datagrams::take_in(&shard, source, &inbox).await;
+    shard.feeds.set(shard.feeds.get() - 1);
+    shard.settled.notify();
+}
+
+/// Takes in points from inside the process, until nobody can send more.
+async fn take_in(shard: Rc<Shard>, inbox: Inbox<Parcel>) {
+    while let Some(mut parcel) = inbox.receive().await {
+        let Some(tell) = parcel.tell.take() else {
+            continue;
+        };
+        let completion = Rc::new(Completion::new(|outcome| tell(Some(outcome))));
+        for points in parcel.points.chunks(PARCEL_TURN) {
+            shard.wait_for_room(false).await;
+            let started = Instant::now();
+            shard.append_owned(points, completion.clone());
+            shard.note_work(started.elapsed());
+            plane::let_others_run().await;
+        }
+    }
     shard.feeds.set(shard.feeds.get() - 1);
     shard.settled.notify();
 }
@@ -562,8 +619,7 @@ impl Shard {
     }
 
     fn append(&self, points: &[OwnedPoint], reply: Reply<Outcome>) {
-        let mut pipeline = self.pipeline.borrow_mut();
-        if !pipeline.has_room() || !self.common.budget.has_room() {
+        if !self.pipeline.borrow().has_room() || !self.common.budget.has_room() {
             let _ = reply.try_send(Outcome {
                 busy: true,
                 ..Outcome::default()
@@ -574,11 +630,16 @@ impl Shard {
             // Whoever waited may have gone.
             let _ = reply.try_send(outcome);
         }));
+        self.append_owned(points, completion);
+    }
+
+    fn append_owned(&self, points: &[OwnedPoint], completion: Rc<Completion>) {
         let points = points.iter().map(|point| Point {
             name: point.name.as_bytes(),
             timestamp: point.timestamp,
             value: point.value,
         });
+        let mut pipeline = self.pipeline.borrow_mut();
         let before = pipeline.brought(Source::Direct);
         pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
         let brought = pipeline.brought(Source::Direct) - before;

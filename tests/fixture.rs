@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod carbon;
 pub mod carbon_c;
+pub mod carbon_cache;
 pub mod datagram;
 pub mod http;
 pub mod listener;

@@ -17,12 +17,17 @@ pub struct FluxStatus {
     pub route: &'static str,
     /// Points taken and not yet delivered.
     pub queue_points: u64,
-    /// The bound of those.
-    pub queue_points_max: u64,
+    /// What those hold in memory, on the way to the data plane.
+    pub queue_bytes: u64,
+    /// The bound of that.
+    pub queue_bytes_max: u64,
     /// Points delivered.
     pub delivered: u64,
     /// Points not newer than the last of their metric.
     pub already_received: u64,
+    /// Metrics whose points were taken without looking for duplicates, since Redis could
+    /// not be asked.
+    pub unchecked: u64,
     /// Points that were taken and not delivered, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// The way to carbon, if that is the route.
@@ -50,13 +55,22 @@ pub struct CarbonStatus {
     pub address: String,
     /// Whether there is a connection.
     pub connected: bool,
-    /// Points written.
+    /// Connections so far; there is a new one for each time that carbon is to prove
+    /// what it has read.
+    pub connections: u64,
+    /// Points that are neither delivered nor given up.
+    pub queue_points: u64,
+    /// What those take in memory.
+    pub queue_bytes: u64,
+    /// Points written, each once.
     pub sent: u64,
     /// Points written once more after a connection broke.
     pub resent: u64,
+    /// Points that carbon has read.
+    pub delivered: u64,
     /// When something was last written, in seconds since 1970; 0 = never.
     pub last_sent_s: u64,
-    /// Why there is no connection; empty if there is one.
+    /// What is wrong; empty if nothing is.
     pub error: String,
 }
 
