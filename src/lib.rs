@@ -94,6 +94,7 @@ pub mod stats;
 pub mod status;
 pub mod stretch;
 pub mod talkers;
+pub mod top;
 pub mod vista;
 pub mod wire;
 

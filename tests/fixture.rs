@@ -13,6 +13,7 @@ pub mod redis;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod tmux;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
