@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, owner, roomba, send};
+use crate::{generate, get, host, import, owner, roomba, send, top};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -92,6 +92,10 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Watch a running server in the terminal: what its page shows, every two seconds
+    ///
+    /// q ends it, t shows other talkers.
+    Top(top::TopOptions),
     /// Print a file that goes with a server, such as its unit file
     ///
     /// What the file says of ports and limits is what the configuration says.
@@ -174,6 +178,9 @@ pub fn run(
             plot,
             options,
         } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Top(top) => with_settings(&top.options, |settings| {
+            top::run(top.url.as_deref(), settings)
+        }),
         Command::Generate(options) => with_settings(&options.settings, |settings| {
             generate::run(&options, settings)
         }),

@@ -35,6 +35,7 @@ use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::stats::{Counts, DropReason, Source};
 use crate::stretch;
+use crate::talkers::{Brought, Talkers};
 use crate::wire::resp::Encoder;
 
 /// A metric that has points is made known again when this long has passed since
@@ -98,6 +99,8 @@ impl Arrival {
 pub struct Pipeline {
     /// What this shard counts.
     pub counts: Counts,
+    /// Who brings the most of it.
+    pub talkers: Talkers,
     metrics: Metrics,
     rules: Arc<Rules>,
     encoder: Encoder,
@@ -135,6 +138,7 @@ impl Pipeline {
     pub fn new(settings: &Settings, budget: Arc<Budget>) -> Self {
         let mut pipeline = Self {
             counts: Counts::new(),
+            talkers: Talkers::default(),
             metrics: Metrics::new(settings.horizon.metrics_max),
             rules: Arc::new(Rules::new(settings)),
             encoder: Encoder::new(&settings.redis.namespace),
@@ -240,6 +244,7 @@ impl Pipeline {
             }
             refused += self.append_group(&group[..count], turn, received, completion.as_ref());
             received += count as u64;
+            self.talkers.note_points(&group[..count]);
         }
         let counts = self.counts.source(source);
         counts.received += received;
@@ -309,8 +314,7 @@ impl Pipeline {
             None => self.judge_new(point.name, probe)?,
         }
         let record = admit::admit(point.timestamp, point.value, turn.oldest)?;
-        let insert = || self.metrics.insert(point.name, probe, &self.rules, None);
-        let kept = found.or_else(insert);
+        let kept = found.or_else(|| self.insert(point.name, probe, None));
         let Some(metric) = kept else {
             self.counts.metrics_not_kept += 1;
             self.current.append_named(point.name, record, turn.source);
@@ -338,10 +342,23 @@ impl Pipeline {
         if let Err(reason) = verdict
             && reason.is_remembered()
         {
-            let kept = self.metrics.insert(name, probe, &self.rules, Some(reason));
+            let kept = self.insert(name, probe, Some(reason));
             self.counts.metrics_not_kept += u64::from(kept.is_none());
         }
         verdict
+    }
+
+    /// Gives a metric an entry, if there is room.
+    fn insert(
+        &mut self,
+        name: &[u8],
+        probe: &Probe,
+        verdict: Option<DropReason>,
+    ) -> Option<MetricId> {
+        let metric = self.metrics.insert(name, probe, &self.rules, verdict)?;
+        self.counts.series_new += 1;
+        self.talkers.note_series(name);
+        Some(metric)
     }
 
     // ---- flush ----------------------------------------------------------
@@ -469,6 +486,14 @@ impl Pipeline {
         counts
     }
 
+    /// What was received so far from one source, and all new series.
+    pub fn brought(&self, source: Source) -> Brought {
+        Brought {
+            points: self.counts.sources[source as usize].received,
+            series: self.counts.series_new,
+        }
+    }
+
     /// Takes up what a reload may change.
     pub fn reload(&mut self, settings: &Settings, rules: Arc<Rules>) {
         self.rules = rules;
@@ -499,6 +524,7 @@ impl Pipeline {
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
+        self.talkers.tick();
         // Room in the budget may have come from another shard.
         self.wake_connections();
         if self.metrics.is_full() && self.swept.elapsed() > SWEEP {

@@ -17,6 +17,7 @@ pub mod sender;
 pub mod skyring;
 pub mod stream;
 pub mod victoria;
+pub mod tmux;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
