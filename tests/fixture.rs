@@ -8,6 +8,7 @@ pub mod listener;
 pub mod process;
 pub mod python;
 pub mod redis;
+pub mod run;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
