@@ -10,7 +10,7 @@ use crate::flux::FluxStatus;
 use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
-use crate::stats::{Counts, DropReason, Source, SourceCounts, Tally};
+use crate::stats::{Counts, DropReason, RuleCounts, Source, SourceCounts, Tally};
 use crate::vista::VistaStatus;
 
 /// Everything that `/api/status` shows.
@@ -28,6 +28,8 @@ pub struct Status {
     pub draining: bool,
     /// By listener.
     pub listeners: BTreeMap<&'static str, ListenerStatus>,
+    /// By rule of the operator, in their order.
+    pub rules: Vec<RuleStatus>,
     /// From bytes received to settled.
     pub latency_us: LatencyStatus,
     /// The way to Redis.
@@ -87,6 +89,19 @@ pub struct ListenerStatus {
     /// it comes in datagrams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_drops: Option<u64>,
+}
+
+/// One rule of the operator.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleStatus {
+    /// Its name, or its place from 1.
+    pub name: String,
+    /// `rename`, `drop` or `keep`.
+    pub action: &'static str,
+    /// Judgements in which it fitted.
+    pub judged: u64,
+    /// Points for which it was the last that fitted.
+    pub points: u64,
 }
 
 /// Quantiles in microseconds.
@@ -155,6 +170,17 @@ impl ListenerStatus {
             connections_stalled: counts.connections_stalled,
             bytes: counts.bytes,
             kernel_drops,
+        }
+    }
+}
+
+impl RuleStatus {
+    pub(crate) fn new(counts: &RuleCounts) -> Self {
+        Self {
+            name: counts.name.to_string(),
+            action: counts.action,
+            judged: counts.judged,
+            points: counts.points,
         }
     }
 }
@@ -280,6 +306,21 @@ impl Status {
                     *frames,
                 )?;
             }
+        }
+        for rule in &self.rules {
+            let labels = [("rule", rule.name.as_str()), ("action", rule.action)];
+            page.set(
+                "rule_judgements_total",
+                "Judgements of a metric's name in which the rule fitted.",
+                &labels,
+                rule.judged,
+            )?;
+            page.set(
+                "rule_points_total",
+                "Points for which it was the last rule that fitted.",
+                &labels,
+                rule.points,
+            )?;
         }
         for (code, errors) in &self.redis.errors {
             page.set(
