@@ -87,6 +87,7 @@ pub mod source;
 pub mod stats;
 pub mod status;
 pub mod stretch;
+pub mod test_rules;
 pub mod vista;
 pub mod wire;
 

@@ -28,6 +28,7 @@ mod redis_faults;
 mod relay;
 mod reload;
 mod roomba;
+mod rules;
 mod self_metrics;
 mod side_keys;
 mod skip;
