@@ -58,6 +58,7 @@ mod background;
 pub mod batch;
 pub mod budget;
 pub mod carbon;
+pub mod catalogue;
 pub mod cli;
 pub mod connection;
 pub mod datagrams;

@@ -5,6 +5,7 @@ pub mod carbon_c;
 pub mod datagram;
 pub mod http;
 pub mod listener;
+pub mod metrics;
 pub mod process;
 pub mod python;
 pub mod redis;

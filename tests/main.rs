@@ -24,6 +24,7 @@ mod lifecycle;
 mod line_senders;
 mod lines;
 mod listeners;
+mod metrics;
 mod redis_faults;
 mod relay;
 mod reload;
