@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, owner, roomba, send, test_rules};
+use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -108,6 +108,17 @@ pub enum Command {
     ///
     /// What the file says of ports and limits is what the configuration says.
     Generate(generate::Options),
+    /// Print the script that completes this command line in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or that of one command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// How series are trimmed by hand.
@@ -189,6 +200,8 @@ pub fn run(
             plot,
             options,
         } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::man(command.as_deref()),
         Command::Generate(options) => with_settings(&options.settings, |settings| {
             generate::run(&options, settings)
         }),

@@ -69,6 +69,7 @@ pub mod host;
 pub mod import;
 pub mod listeners;
 pub mod logging;
+pub mod manual;
 pub mod notify;
 pub mod owner;
 pub mod pipeline;
