@@ -660,6 +660,7 @@ impl Handle {
             metrics_bytes: counts.metrics_bytes,
             metrics_not_kept: counts.metrics_not_kept,
             buffer_bytes: self.common.budget.used(),
+            buffer_bytes_max: self.common.settings.horizon.buffer_bytes_max,
             roomba: lock(&self.boards.roomba).clone(),
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),

@@ -42,6 +42,8 @@ pub struct Status {
     pub metrics_not_kept: u64,
     /// Memory that connections and unsettled batches hold.
     pub buffer_bytes: usize,
+    /// The bound of that.
+    pub buffer_bytes_max: usize,
     /// Trimming.
     pub roomba: RoombaStatus,
     /// The keys beside the data.

@@ -7,6 +7,7 @@ pub mod http;
 pub mod listener;
 pub mod metrics;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod redis;
 pub mod run;

@@ -215,4 +215,12 @@ pub(super) static METRICS: &[Metric] = &[
         worry: "it is near horizon.buffer_bytes_max: nothing more is read until Redis has settled some",
         read: |status, samples| samples.put(&[], status.buffer_bytes),
     },
+    Metric {
+        name: "skyring_buffer_max_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "The bound of that, horizon.buffer_bytes_max.",
+        worry: "",
+        read: |status, samples| samples.put(&[], status.buffer_bytes_max),
+    },
 ];
