@@ -33,7 +33,8 @@ use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{
-    self, LatencyStatus, ListenerStatus, RecentStatus, RedisStatus, ShardStatus, Status,
+    self, LatencyBuckets, LatencyStatus, ListenerStatus, RecentStatus, RedisStatus, RuleStatus,
+    ShardStatus, Status,
 };
 use crate::talkers::Report;
 use crate::vista::{Vista, VistaStatus};
@@ -688,6 +689,8 @@ impl Handle {
             latency_us: LatencyStatus::new(&counts.latency_us),
             recent,
             shards,
+            rules: counts.rules.iter().map(RuleStatus::new).collect(),
+            latency_buckets: LatencyBuckets::new(&counts.latency_us),
             redis: RedisStatus {
                 connected: !states
                     .iter()
