@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
@@ -277,6 +278,16 @@ impl Intake {
         self.shared.last.last(metrics).await
     }
 
+    /// A connection to Redis for what is beside the data. Others use it too, so nothing
+    /// that blocks it or changes it for all may be sent.
+    ///
+    /// # Errors
+    ///
+    /// When there is none now.
+    pub async fn redis(&self) -> redis::RedisResult<MultiplexedConnection> {
+        self.shared.last.connection().await
+    }
+
     fn deadline(&self) -> Instant {
         let wait_s = self.shared.wait_s.load(Ordering::Relaxed);
         Instant::now() + Duration::from_secs(wait_s.into())
@@ -419,6 +430,7 @@ impl Intake {
         status.delivered = counts.delivered.load(Ordering::Relaxed);
         status.already_received = counts.already_received.load(Ordering::Relaxed);
         status.unchecked = shared.last.unchecked();
+        status.metrics_delivered = shared.last.delivered();
         status.dropped = lock(&counts.dropped).clone();
         status.aggregate = shared.aggregator.status();
         status.fill = shared.filler.status();
