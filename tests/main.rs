@@ -18,6 +18,7 @@ mod cli;
 mod cluster;
 mod connections;
 mod datagrams;
+mod flux;
 mod flux_carbon;
 mod import;
 mod keys;

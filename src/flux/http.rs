@@ -133,9 +133,7 @@ impl Site {
         for _ in 0..HEALTH_ATTEMPTS {
             let told = async {
                 let mut connection = self.intake.redis().await?;
-                connection
-                    .set_ex::<_, _, ()>(LISTEN, now, KEPT_S)
-                    .await
+                connection.set_ex::<_, _, ()>(LISTEN, now, KEPT_S).await
             };
             if told.await.is_ok() {
                 return Answer::json(StatusCode::OK, "{\"status\": \"ok\"}".to_owned());

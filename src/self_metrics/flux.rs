@@ -22,12 +22,18 @@ const DISCARDED: [&str; 5] = [
 ];
 
 /// The metrics of what has happened between two looks.
-pub(super) fn figures(before: &FluxStatus, now: &FluxStatus, has_quotas: bool) -> Vec<(String, u64)> {
+pub(super) fn figures(
+    before: &FluxStatus,
+    now: &FluxStatus,
+    has_quotas: bool,
+) -> Vec<(String, u64)> {
     let since = |count: fn(&FluxStatus) -> u64| count(now).saturating_sub(count(before));
     let refused = |reason: &str| {
         let all = |status: &FluxStatus| -> u64 {
             let counts = status.endpoints.values();
-            counts.filter_map(|endpoint| endpoint.refused.get(reason)).sum()
+            counts
+                .filter_map(|endpoint| endpoint.refused.get(reason))
+                .sum()
         };
         all(now).saturating_sub(all(before))
     };
