@@ -19,6 +19,7 @@ mod cluster;
 mod connections;
 mod dashboard;
 mod datagrams;
+mod flux;
 mod flux_carbon;
 mod import;
 mod keys;
