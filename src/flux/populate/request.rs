@@ -376,3 +376,105 @@ fn decoded(text: &str) -> Result<String, Refusal> {
         .then_some(text)
         .ok_or_else(bad)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        let entry = |kind: &str| {
+            format!(
+                "{{ remote_host = 'http://h', remote_host_type = '{kind}', remote_target = 'a' }}"
+            )
+        };
+        let entries = format!(
+            "vista.fetch=[{}, {}]",
+            entry("graphite"),
+            entry("prometheus")
+        );
+        Settings::load(None, &[entries]).unwrap()
+    }
+
+    fn asked(kind: &str, urls: Value) -> Result<Vec<Ask>, Refusal> {
+        let body = json!({
+            "remote_host_type": kind, "remote_target": "a", "metric": "vista.a",
+            "fetch_resolution_urls": urls,
+        });
+        let Value::Object(body) = body else {
+            panic!("an object")
+        };
+        job(&body, &settings(), 1_795_295_764).map(|job| job.asks)
+    }
+
+    // The URLs are those of Skyline's own Vista, as its acceptance vectors give them.
+    #[test]
+    fn the_urls_of_vista_become_questions_oldest_first() {
+        let text = "\"['http://h/render/?from=-7days&until=-24hours&format=json&target=a', \
+                    'http://h/render/?from=1795274164&format=json&target=a', \
+                    'http://h/render/?from=-24hours&until=-6hours&format=json&target=a']\"";
+        let asks = asked("graphite", json!(text)).unwrap();
+        let spans: Vec<Range<i64>> = asks.iter().map(|ask| ask.span().clone()).collect();
+        let now = 1_795_295_760;
+        let ago = |seconds: i64| now - seconds;
+        assert_eq!(
+            spans,
+            [
+                ago(604_800)..ago(86_400) + 60,
+                ago(86_400)..ago(21_600) + 60,
+                ago(21_600)..now
+            ]
+        );
+        let url = "http://h/api/v1/query?query=goodpop%7Ba%3D%22b%22%7D[15d]";
+        for urls in [
+            json!([url]),
+            json!(format!("['{url}']")),
+            json!(format!("\"['{url}']\"")),
+        ] {
+            let wanted = Ask::Samples {
+                selector: "goodpop{a=\"b\"}".to_owned(),
+                span: ago(1_296_000)..now,
+            };
+            assert_eq!(asked("prometheus", urls), Ok(vec![wanted]));
+        }
+        let url = "http://h/api/v1/query_range?query=a%20%2b%20b&start=60&end=180&step=60s";
+        let wanted = Ask::Steps {
+            expression: "a + b".to_owned(),
+            span: 60..180,
+        };
+        assert_eq!(asked("prometheus", json!([url])), Ok(vec![wanted]));
+    }
+
+    // Signs that mean something in a URL are part of a target that nobody has encoded.
+    #[test]
+    fn a_target_is_all_that_stands_behind_its_name() {
+        for (written, wanted) in [
+            ("sumSeries(a.*,b)", "sumSeries(a.*,b)"),
+            ("a+b", "a+b"),
+            ("a%2Bb", "a+b"),
+            ("a.%2Fb", "a.%2Fb"),
+            ("a&b=c", "a&b=c"),
+            ("a#b?c", "a#b?c"),
+            ("a&until=-1hours", "a"),
+        ] {
+            let url = format!("http://h/render/?from=-2hours&target={written}");
+            let asks = asked("graphite", json!([url])).unwrap();
+            let Ask::Render { target, .. } = &asks[0] else {
+                panic!("{asks:?}")
+            };
+            assert_eq!(target, wanted);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_makes_it_panic(path in "(/render/|/api/v1/query|/x)", query in ".*") {
+            for kind in ["graphite", "prometheus"] {
+                let _ = asked(kind, json!([format!("http://h{path}?{query}")]));
+                let _ = asked(kind, json!(query.clone()));
+            }
+        }
+    }
+}
