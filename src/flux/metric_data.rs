@@ -178,8 +178,6 @@ async fn check_quota(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_parameter_that_comes_twice_is_a_list() {
         let pairs = |query| -> Vec<(String, String)> {

@@ -353,7 +353,7 @@ mod tests {
         table
     }
 
-    fn learned<'a>(metric: &'a str, last: Option<i64>) -> HashMap<&'a str, i64> {
+    fn learned(metric: &str, last: Option<i64>) -> HashMap<&str, i64> {
         HashMap::from([(metric, last.unwrap_or(NEVER))])
     }
 
@@ -465,7 +465,7 @@ mod tests {
             timestamp: 11,
             value: 2.0,
         };
-        assert_eq!(marks, [mark.clone()]);
+        assert_eq!(marks, std::slice::from_ref(&mark));
         assert!(!table.is_dirty());
         assert_eq!(table.give_back(marks), 0);
         assert_eq!(table.take_dirty(10), [mark]);
