@@ -422,7 +422,7 @@ table! {
         /// Histories asked for by POST /populate_metric or by Vista that wait, at most.
         populate_queue_max: u32 = 1000, 1..=100_000, "histories";
         /// Histories that are fetched at a time.
-        populate_running_max: u32 = 16, 1..=256, "histories";
+        populate_running_max: u32 = 8, 1..=256, "histories";
         /// Histories that are fetched at a time from one source.
         populate_per_source_max: u32 = 2, 1..=256, "histories";
     }

@@ -37,7 +37,7 @@ use crate::source::{Client, Limits, Origin};
 /// When it is worth asking again after the queue was full.
 const FULL_RETRY: Duration = Duration::from_secs(60);
 /// Largest answer that is read; what is larger is asked for in halves.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// An answer takes so many times its size while it is read: itself, its copy if it has
 /// words that JSON has not, and its points, each of which takes six bytes in it at
 /// least, and sixteen in memory; each of these grows by doubling.
