@@ -54,7 +54,10 @@ impl Load<'_> {
             .stdout(Stdio::piped())
             .spawn()
             .context("wrk does not start: apt install wrk")?;
-        Ok(Running { child, _script: script })
+        Ok(Running {
+            child,
+            _script: script,
+        })
     }
 
     /// Runs it to its end.
@@ -175,7 +178,13 @@ pub fn python_loads_per_s(cpu: usize, file: &Path, seconds: f64) -> Result<f64> 
             json.loads(body); json.loads(body); count += 2\n\
         print(count / (time.process_time() - begin))\n";
     let output = Command::new("taskset")
-        .args(["--cpu-list", &cpu.to_string(), "/usr/bin/python3", "-c", script])
+        .args([
+            "--cpu-list",
+            &cpu.to_string(),
+            "/usr/bin/python3",
+            "-c",
+            script,
+        ])
         .arg(file)
         .arg(seconds.to_string())
         .stdin(Stdio::null())

@@ -187,7 +187,12 @@ fn stored(
             outcomes[side].push(run(stage, writer, slice, &title, || Ok(()))?);
         }
     }
-    let columns = ["points timed", "points/s", "Redis ns/point", "server ns/point"];
+    let columns = [
+        "points timed",
+        "points/s",
+        "Redis ns/point",
+        "server ns/point",
+    ];
     let title = format!("flux: stored, {}", describe(&plan));
     let mut table = Table::new(title, &columns);
     for ((name, _), outcomes) in sides.iter().zip(&outcomes) {
@@ -266,7 +271,9 @@ fn data_plane(
                 flood.kill()?;
             }
             let outcome = outcome?;
-            let cpu = outcome.server.context("the CPU of the server is not known")?;
+            let cpu = outcome
+                .server
+                .context("the CPU of the server is not known")?;
             ns[side].push(cpu.named_ns as f64 / outcome.points as f64);
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -506,7 +506,10 @@ mod tests {
         let mut table = table();
         let points = [point("a", 10)];
         for is_emptied in [true, false] {
-            assert_eq!(passed(table.admit(&points, &learned("a", None), STRICT)), [true]);
+            assert_eq!(
+                passed(table.admit(&points, &learned("a", None), STRICT)),
+                [true]
+            );
             table.settle("a", 10, 1.0, true);
             if is_emptied {
                 table.empty();
@@ -518,7 +521,10 @@ mod tests {
             }
             assert_eq!(table.known("a"), None);
         }
-        assert_eq!(passed(table.admit(&points, &learned("a", None), STRICT)), [true]);
+        assert_eq!(
+            passed(table.admit(&points, &learned("a", None), STRICT)),
+            [true]
+        );
     }
 
     // Memory is bounded, and what is under way is never forgotten for it.
