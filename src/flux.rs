@@ -25,10 +25,14 @@ mod liveness;
 mod metric_data;
 mod metric_data_post;
 mod points;
+pub mod populate;
 mod post;
+pub mod prometheus;
 mod quota;
 pub mod status;
+mod store;
 mod telegraf;
+mod victoria;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -43,6 +47,7 @@ use tokio::task::JoinHandle;
 pub use carbon::Carbon;
 pub use http::Site;
 pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
+pub use populate::Populate;
 pub use status::FluxStatus;
 
 use crate::background::Background;
@@ -103,12 +108,13 @@ impl Flux {
         let aggregation = runtime.spawn(intake.aggregator().clone().run(intake.clone()));
         let (filler, url) = (intake.filler(), settings.redis_url());
         let filling = filler.start(runtime.handle().clone(), intake.clone(), url)?;
+        let populate = Populate::new(handle.clone(), intake.clone(), runtime.handle().clone());
         let mut flux = Self {
             runtime: Some(runtime),
             aggregation,
             filling: Some(filling),
             gate: Gate::new(limits(&settings.flux)),
-            site: Arc::new(Site::new(handle, intake)),
+            site: Arc::new(Site::new(handle, intake, populate)),
             carbon,
             open: Vec::new(),
         };
@@ -159,6 +165,11 @@ impl Flux {
         self.site.intake.clone()
     }
 
+    /// The way in for those who want a history fetched.
+    pub fn populate(&self) -> Populate {
+        self.site.populate.clone()
+    }
+
     /// Goes on under these settings: addresses that they do not have are closed, when
     /// what is queued there has been accepted.
     pub fn reload(&mut self, settings: &Settings) {
@@ -182,6 +193,7 @@ impl Flux {
                 status.connections = gate.connections() as u64;
                 status.endpoints = site.endpoints();
                 site.intake.show(status);
+                site.populate.show(status);
             }
         };
         *lock(&self.site.handle.boards.flux_now) = Some(Box::new(show));

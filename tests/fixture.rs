@@ -5,14 +5,18 @@ pub mod carbon;
 pub mod carbon_c;
 pub mod carbon_cache;
 pub mod datagram;
+pub mod faulty;
+pub mod graphite_web;
 pub mod http;
 pub mod listener;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod redis;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod victoria;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

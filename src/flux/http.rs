@@ -5,7 +5,6 @@
 //! Answer` and add one line to [`router`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
@@ -28,7 +27,10 @@ use super::answer::Answer;
 use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
+use super::populate::{self, Populate};
+use super::prometheus::{self, Prometheus};
 use super::status::EndpointStatus;
+use super::store::Store;
 use super::{lock, metric_data, metric_data_post};
 use crate::server::Handle;
 use crate::settings::Settings;
@@ -52,6 +54,12 @@ pub struct Site {
     pub handle: Arc<Handle>,
     /// The way in.
     pub intake: Intake,
+    /// Histories fetched by request.
+    pub populate: Populate,
+    /// The way to Redis for what is neither points nor their last timestamps.
+    pub(super) store: Store,
+    /// What remote write keeps.
+    pub(super) prometheus: Prometheus,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -71,7 +79,18 @@ pub struct Received {
     pub parts: Parts,
     /// Its bytes, decompressed where that was asked for.
     pub bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Room,
+}
+
+impl Received {
+    /// Takes room for so many bytes more, which what is made of the body needs.
+    ///
+    /// # Errors
+    ///
+    /// 503 when there is none.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Answer> {
+        self.room.grow(bytes)
+    }
 }
 
 impl InForce {
@@ -85,15 +104,18 @@ impl InForce {
 
 impl Site {
     /// Under the settings that are in force.
-    pub fn new(handle: Arc<Handle>, intake: Intake) -> Self {
+    pub fn new(handle: Arc<Handle>, intake: Intake, populate: Populate) -> Self {
         let settings = handle.settings();
         let pieces = settings.flux.bodies_bytes_max / PIECE_BYTES;
         Self {
             force: RwLock::new(InForce::new(&settings)),
             endpoints: Mutex::default(),
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
+            store: Store::new(&handle),
+            prometheus: Prometheus::new(&settings),
             handle,
             intake,
+            populate,
         }
     }
 
@@ -106,6 +128,7 @@ impl Site {
     /// Goes on under these settings.
     pub fn reload(&self, settings: &Settings) {
         let next = InForce::new(&Arc::new(settings.clone()));
+        self.populate.reload(settings);
         *self.force.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
@@ -185,11 +208,7 @@ impl Site {
             let bytes_max = flux.decompressed_bytes_max;
             bytes = gunzip(&bytes, bytes_max, &mut room)?.unwrap_or(bytes);
         }
-        Ok(Received {
-            parts,
-            bytes,
-            _room: room.permit,
-        })
+        Ok(Received { parts, bytes, room })
     }
 }
 
@@ -303,11 +322,21 @@ pub fn router(site: Arc<Site>) -> Router {
         "metric_data_post",
         metric_data_post::answer,
     );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        "populate_metric",
+        populate::request::answer,
+    );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        prometheus::ENDPOINT,
+        prometheus::write,
+    );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
-        .method_not_allowed_fallback(|| async {
-            title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
-        })
+        .method_not_allowed_fallback(|| async { not_allowed() })
         .with_state(site)
 }
 
@@ -325,15 +354,23 @@ where
     let handler = move |State(site): State<Arc<Site>>, request: Request| {
         let answer = answer.clone();
         async move {
+            // It would do what GET does, of which nobody sees the answer.
+            if request.method() == Method::HEAD {
+                return not_allowed();
+            }
             let answer = answer(site.clone(), request).await;
             site.count(name, &answer);
-            Ok::<_, Infallible>(*answer.response)
+            *answer.response
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];
     paths.iter().fold(router, |router, path| {
         router.route(path, on(method, handler.clone()))
     })
+}
+
+fn not_allowed() -> Response {
+    title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
 }
 
 fn title(code: StatusCode, title: &str) -> Response {

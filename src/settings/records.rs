@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use toml::de::DeValue;
 
@@ -191,6 +192,34 @@ impl Value for NamespaceKeys {
 
     fn expected(_: Limits) -> String {
         "a table of namespaces and keys such as { \"namespace\" = \"a-long-key\" }".to_owned()
+    }
+}
+
+/// Headers that a request is sent with, each with its value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(BTreeMap<String, Secret>);
+
+impl Headers {
+    /// Each name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl Value for Headers {
+    const SECRET: bool = true;
+
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        map(value, limits).map(Self)
+    }
+
+    fn show(&self) -> String {
+        let rows = self.0.iter();
+        show_map(rows.map(|(name, value)| (name.as_str(), value.show())))
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of headers and values such as { X-Scope-OrgID = \"me\" }".to_owned()
     }
 }
 
@@ -424,6 +453,14 @@ record! {
         user: Option<String> = None, TEXT_LIMITS;
         /// That user's password.
         password: Option<Secret> = None, TEXT_LIMITS;
+        /// The header that the API key is sent in.
+        api_key_header: Option<String> = None, TEXT_LIMITS;
+        /// Further headers that are sent.
+        headers: Headers = Headers::default(), TEXT_LIMITS;
+        /// File of the certificates, in PEM, that alone are trusted there.
+        ca_file: Option<PathBuf> = None, TEXT_LIMITS;
+        /// Whether any certificate is taken.
+        insecure: bool = false, TEXT_LIMITS;
         /// Resolutions at which history is fetched once.
         populate_at_resolutions: Vec<String> = Vec::new(), TEXT_LIMITS;
     }
