@@ -124,6 +124,8 @@ pub struct Drained {
     pub stored: u64,
     /// Points that were received and could not be stored in time.
     pub lost: u64,
+    /// Points that were taken over HTTP and could not be delivered to carbon in time.
+    pub undelivered: u64,
     /// Shards that did not end in time, so that their counts are not known: a
     /// bug, or a host that gave them no CPU.
     pub stuck_shards: u32,
@@ -132,7 +134,7 @@ pub struct Drained {
 impl Drained {
     /// Whether everything that was received is known to be in Redis.
     pub fn is_complete(&self) -> bool {
-        self.lost == 0 && self.stuck_shards == 0
+        self.lost == 0 && self.undelivered == 0 && self.stuck_shards == 0
     }
 }
 
@@ -142,12 +144,16 @@ impl fmt::Display for Drained {
             received,
             stored,
             lost,
+            undelivered,
             stuck_shards,
         } = self;
         write!(
             f,
             "received {received}, stored {stored}, dropped by shutdown {lost}"
         )?;
+        if *undelivered > 0 {
+            write!(f, ", not delivered to carbon {undelivered}")?;
+        }
         if *stuck_shards > 0 {
             write!(f, ", without {stuck_shards} shards that did not end")?;
         }
@@ -462,9 +468,7 @@ impl Server {
         if let Some(vista) = self.vista.take() {
             vista.stop();
         }
-        if let Some(flux) = self.flux.take() {
-            flux.stop(deadline);
-        }
+        let undelivered = self.flux.take().map_or(0, |flux| flux.stop(deadline));
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
@@ -512,6 +516,7 @@ impl Server {
                 .iter()
                 .map(|source| source.dropped[reason])
                 .sum(),
+            undelivered,
             stuck_shards: stuck,
         }
     }

@@ -109,6 +109,8 @@ pub enum Scenario {
     Lines,
     /// Redis's CPU time and bytes to trim series for an hour, against Skyline's own way.
     Roomba,
+    /// Flux: requests against nginx, bodies against Python, points against pickle.
+    Flux,
     /// Everything.
     All,
 }

@@ -5,7 +5,6 @@
 //! Answer` and add one line to [`router`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
@@ -337,9 +336,7 @@ pub fn router(site: Arc<Site>) -> Router {
     );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
-        .method_not_allowed_fallback(|| async {
-            title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
-        })
+        .method_not_allowed_fallback(|| async { not_allowed() })
         .with_state(site)
 }
 
@@ -357,15 +354,23 @@ where
     let handler = move |State(site): State<Arc<Site>>, request: Request| {
         let answer = answer.clone();
         async move {
+            // It would do what GET does, of which nobody sees the answer.
+            if request.method() == Method::HEAD {
+                return not_allowed();
+            }
             let answer = answer(site.clone(), request).await;
             site.count(name, &answer);
-            Ok::<_, Infallible>(*answer.response)
+            *answer.response
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];
     paths.iter().fold(router, |router, path| {
         router.route(path, on(method, handler.clone()))
     })
+}
+
+fn not_allowed() -> Response {
+    title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
 }
 
 fn title(code: StatusCode, title: &str) -> Response {
