@@ -12,14 +12,24 @@
 
 pub mod answer;
 pub mod carbon;
+mod checks;
 mod direct;
 pub mod http;
 pub mod intake;
+mod json;
 pub mod keys;
 mod last;
+mod liveness;
+mod metric_data;
+mod metric_data_post;
+mod points;
+mod post;
 pub mod prometheus;
+mod quota;
 pub mod status;
 mod store;
+mod telegraf;
+pub mod uploads;
 mod victoria;
 
 use std::io;
@@ -43,6 +53,13 @@ use crate::settings::{FluxSettings, Settings};
 /// Longest that answers which are under way may take at the end, beyond the drain's
 /// own time.
 const CLOSE_SLACK: Duration = Duration::from_secs(1);
+
+/// What threads of Flux are to others of the host, as `nice` has it.
+const NICE: i32 = 5;
+/// Memory of a connection's task, in bytes.
+const TASK_BYTES: u64 = 16 << 10;
+/// What a body and what is read from it take, for each of its bytes.
+const READ_BYTES_MAX: u64 = 20;
 
 /// The part of the server that takes points over HTTP, and its runtime.
 pub struct Flux {
@@ -73,6 +90,7 @@ impl Flux {
         let runtime = Builder::new_multi_thread()
             .worker_threads(settings.flux.threads as usize)
             .thread_name("skyring-flux")
+            .on_thread_start(step_back)
             .enable_all()
             .build()?;
         let graphite = &settings.graphite;
@@ -89,6 +107,10 @@ impl Flux {
         };
         flux.open(sockets)?;
         flux.show();
+        if let Some(runtime) = &flux.runtime {
+            runtime.spawn(liveness::run(Arc::downgrade(&flux.site)));
+            uploads::start(runtime.handle(), &flux.site);
+        }
         Ok(flux)
     }
 
@@ -173,13 +195,49 @@ impl Flux {
             let _ = tokio::time::timeout_at(until, closed).await;
             intake.begin_stop();
         });
-        let left = self.carbon.as_ref().map_or(0, |carbon| carbon.stop(deadline));
+        let left = self
+            .carbon
+            .as_ref()
+            .map_or(0, |carbon| carbon.stop(deadline));
         if left > 0 {
             tracing::error!(left, "points could not be delivered to carbon in time");
         }
         runtime.block_on(intake.stop(deadline.into()));
         runtime.shutdown_timeout(CLOSE_SLACK);
     }
+}
+
+/// Has the system prefer other threads, the shards above all, where they want the same
+/// CPU.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "a thread of Flux keeps its priority");
+    }
+}
+
+/// Worst-case memory of Flux, one line for each bound, in bytes.
+pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
+    let flux = &settings.flux;
+    let connections = match flux.listen.is_empty() {
+        true => 0,
+        // A head and an answer each, and the task.
+        false => u64::from(flux.connections_max) * (2 * flux.head_bytes_max as u64 + TASK_BYTES),
+    };
+    vec![
+        ("Flux: connections", connections),
+        (
+            "Flux: bodies, and what is read from them",
+            READ_BYTES_MAX * flux.bodies_bytes_max as u64,
+        ),
+        (
+            "Flux: points on their way to Redis",
+            flux.queue_bytes_max as u64,
+        ),
+        (
+            "Flux: last timestamps",
+            last::bytes_max(flux.last_metrics_max),
+        ),
+    ]
 }
 
 fn limits(settings: &FluxSettings) -> Limits {

@@ -148,6 +148,9 @@ impl fmt::Display for Drained {
     }
 }
 
+/// Fills in a status.
+type Show = Box<dyn Fn(&mut FluxStatus) + Send>;
+
 /// Where the threads beside the data plane leave what they count.
 #[derive(Default)]
 pub(crate) struct Boards {
@@ -156,7 +159,7 @@ pub(crate) struct Boards {
     pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
     pub flux: Arc<Mutex<FluxStatus>>,
     /// Fills in what Flux counts at the moment.
-    pub flux_now: Mutex<Option<Box<dyn Fn(&mut FluxStatus) + Send>>>,
+    pub flux_now: Mutex<Option<Show>>,
     pub vista: Arc<Mutex<VistaStatus>>,
 }
 
@@ -546,6 +549,11 @@ impl Handle {
             // A shard that is late changes later.
             let _ = answer.recv_timeout(COUNT_TIMEOUT);
         }
+    }
+
+    /// Whether the server ends.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Whether every shard answers.

@@ -381,6 +381,7 @@ impl Status {
             )?;
         }
         self.roomba.add_to(&page)?;
+        self.flux.add_to(&page)?;
         page.set(
             "uptime_seconds",
             "Seconds since the start.",
@@ -533,14 +534,15 @@ impl RoombaStatus {
 
 /// A page of Prometheus text under construction.
 #[derive(Default)]
-struct Page {
+pub(crate) struct Page {
     registry: Registry,
     counters: std::cell::RefCell<BTreeMap<String, IntCounterVec>>,
     gauges: std::cell::RefCell<BTreeMap<String, GaugeVec>>,
 }
 
 impl Page {
-    fn set(
+    /// Adds a number, as a counter if its name says so, else as a gauge.
+    pub fn set(
         &self,
         name: &str,
         help: &str,

@@ -25,6 +25,7 @@ mod lifecycle;
 mod line_senders;
 mod lines;
 mod listeners;
+mod nginx;
 mod redis_faults;
 mod relay;
 mod reload;

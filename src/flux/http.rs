@@ -20,16 +20,19 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use redis::AsyncCommands;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::answer::Answer;
+use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
-use super::lock;
-use super::prometheus::{self, Prometheus};
+use super::prometheus::Prometheus;
 use super::status::EndpointStatus;
 use super::store::Store;
+use super::uploads::Uploads;
+use super::{lock, metric_data, metric_data_post, prometheus, uploads};
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -37,6 +40,14 @@ use crate::settings::Settings;
 const PIECE_BYTES: usize = 1024;
 /// When it is worth trying again after there was no room for a body.
 const BODY_RETRY: Duration = Duration::from_secs(1);
+
+/// The key by which Skyline's Thunder knows that Flux listens.
+pub const LISTEN: &str = "flux.listen";
+/// How long Redis keeps it, in seconds.
+pub const KEPT_S: u64 = 120;
+/// How often, and with which pauses, Redis is told that all is well.
+const HEALTH_ATTEMPTS: u32 = 10;
+const HEALTH_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every endpoint is given.
 pub struct Site {
@@ -48,6 +59,8 @@ pub struct Site {
     pub(super) store: Store,
     /// What remote write keeps.
     pub(super) prometheus: Prometheus,
+    /// What uploads keep.
+    pub(super) uploads: Uploads,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -101,6 +114,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
             store: Store::new(&handle),
             prometheus: Prometheus::new(&settings),
+            uploads: Uploads::new(&settings),
             handle,
             intake,
         }
@@ -134,6 +148,23 @@ impl Site {
                 refused,
             );
         }
+    }
+
+    /// Says that it is well, if Redis takes the key by which Skyline's Thunder knows.
+    pub async fn health(&self) -> Answer {
+        let now = Clock::new(0).now;
+        for _ in 0..HEALTH_ATTEMPTS {
+            let told = async {
+                let mut connection = self.intake.redis().await?;
+                connection.set_ex::<_, _, ()>(LISTEN, now, KEPT_S).await
+            };
+            if told.await.is_ok() {
+                return Answer::json(StatusCode::OK, "{\"status\": \"ok\"}".to_owned());
+            }
+            tokio::time::sleep(HEALTH_PAUSE).await;
+        }
+        let code = StatusCode::INTERNAL_SERVER_ERROR;
+        Answer::json(code, String::new()).because("unhealthy")
     }
 
     fn count(&self, endpoint: &'static str, answer: &Answer) {
@@ -281,10 +312,18 @@ pub fn router(site: Arc<Site>) -> Router {
     let router = Router::new();
     let router = endpoint(
         router,
-        MethodFilter::POST,
-        prometheus::ENDPOINT,
-        prometheus::write,
+        MethodFilter::GET,
+        "metric_data",
+        metric_data::answer,
     );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        "metric_data_post",
+        metric_data_post::answer,
+    );
+    let router = prometheus::routes(router);
+    let router = uploads::routes(router);
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
         .method_not_allowed_fallback(|| async {
@@ -309,7 +348,7 @@ where
         async move {
             let answer = answer(site.clone(), request).await;
             site.count(name, &answer);
-            Ok::<_, Infallible>(answer.response)
+            Ok::<_, Infallible>(*answer.response)
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];
@@ -320,5 +359,5 @@ where
 
 fn title(code: StatusCode, title: &str) -> Response {
     let body = format!("{{\"title\": \"{title}\"}}");
-    Answer::json(code, body).response
+    *Answer::json(code, body).response
 }

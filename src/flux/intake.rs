@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
@@ -155,12 +156,7 @@ impl Intake {
         let settings = handle.settings();
         let flux = &settings.flux;
         let keep_s = settings.redis.full_duration_s;
-        let last = Last::start(
-            runtime,
-            settings.redis_url(),
-            flux.last_metrics_max,
-            keep_s,
-        );
+        let last = Last::start(runtime, settings.redis_url(), flux.last_metrics_max, keep_s);
         let pieces = u32::try_from(flux.queue_bytes_max / PIECE_BYTES).unwrap_or(u32::MAX >> 4);
         let route = match carbon {
             Some(carbon) => Route::Carbon(carbon),
@@ -236,6 +232,16 @@ impl Intake {
     /// When Redis cannot be asked.
     pub async fn last(&self, metrics: &[&str]) -> redis::RedisResult<Vec<Option<i64>>> {
         self.shared.last.last(metrics).await
+    }
+
+    /// A connection to Redis for what is beside the data. Others use it too, so nothing
+    /// that blocks it or changes it for all may be sent.
+    ///
+    /// # Errors
+    ///
+    /// When there is none now.
+    pub async fn redis(&self) -> redis::RedisResult<MultiplexedConnection> {
+        self.shared.last.connection().await
     }
 
     fn deadline(&self) -> Instant {
@@ -379,6 +385,7 @@ impl Intake {
         status.delivered = counts.delivered.load(Ordering::Relaxed);
         status.already_received = counts.already_received.load(Ordering::Relaxed);
         status.unchecked = shared.last.unchecked();
+        status.metrics_delivered = shared.last.delivered();
         status.dropped = lock(&counts.dropped).clone();
         match &shared.route {
             Route::Direct(_) => status.route = "horizon",

@@ -145,7 +145,10 @@ impl Last {
                 }
                 Tried::Unknown(unknown) => unknown,
             };
-            let metrics: Vec<&str> = unknown.iter().map(|place| &*points[*place].metric).collect();
+            let metrics: Vec<&str> = unknown
+                .iter()
+                .map(|place| &*points[*place].metric)
+                .collect();
             match self.look_up(&metrics).await {
                 Ok(last) => {
                     let last = last.into_iter().map(|last| last.unwrap_or(i64::MIN));
@@ -155,7 +158,9 @@ impl Last {
                 Err(error) => {
                     report(&error);
                     let unchecked = metrics.len() as u64;
-                    self.shared.unchecked.fetch_add(unchecked, Ordering::Relaxed);
+                    self.shared
+                        .unchecked
+                        .fetch_add(unchecked, Ordering::Relaxed);
                     terms.unknown_pass = true;
                 }
             }
@@ -167,6 +172,7 @@ impl Last {
     pub fn settle<'p>(&self, points: impl Iterator<Item = (&'p str, i64, f64, bool)>) {
         let is_dirty = {
             let mut table = self.table();
+            table.look_at_clock();
             for (metric, timestamp, value, is_delivered) in points {
                 table.settle(metric, timestamp, value, is_delivered);
             }
@@ -217,6 +223,11 @@ impl Last {
         self.shared.unchecked.load(Ordering::Relaxed)
     }
 
+    /// Metrics with points delivered, each once in a minute.
+    pub fn delivered(&self) -> u64 {
+        self.table().delivered()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.shared.table)
     }
@@ -230,7 +241,8 @@ impl Last {
         Ok(last)
     }
 
-    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+    /// The connection to Redis.
+    pub async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut link = self.shared.link.subscribe();
         let link = link.wait_for(|link| !matches!(link, Link::Connecting));
         match link.await.as_deref() {
@@ -317,7 +329,10 @@ impl Last {
     fn give_back(&self, marks: Vec<table::Mark>) {
         let given_up = self.table().give_back(marks);
         if given_up > 0 {
-            tracing::warn!(given_up, "last timestamps that Redis could not be told are forgotten: flux.last_metrics_max wait already");
+            tracing::warn!(
+                given_up,
+                "last timestamps that Redis could not be told are forgotten: flux.last_metrics_max wait already"
+            );
         }
     }
 }

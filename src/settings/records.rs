@@ -145,7 +145,7 @@ impl Quotas {
 
 impl Value for Quotas {
     fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
-        map(value, Limits::new(0..=u32::MAX as u64, "metrics")).map(Self)
+        map(value, Limits::new(1..=u32::MAX as u64, "metrics")).map(Self)
     }
 
     fn show(&self) -> String {

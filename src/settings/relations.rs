@@ -103,6 +103,16 @@ fn cluster(loader: &mut Loader) {
         );
         return loader.refuse(&["cluster.shards", "cluster.node"], message);
     }
+    let settings = &loader.settings;
+    let has_vista = settings.vista.enabled && !settings.vista.fetch.is_empty();
+    let has_flux = !settings.flux.listen.is_empty() || has_vista;
+    if has_flux && settings.graphite.carbon_pickle.is_none() {
+        let message = "with cluster.shards set, graphite.carbon_pickle must be set too: taken \
+                       directly, metrics that another node owns would be lost; or switch Flux \
+                       and Vista off with flux.listen = [] and vista.enabled = false"
+            .to_owned();
+        loader.refuse(&["graphite.carbon_pickle", "cluster.shards"], message);
+    }
     let self_metrics = &loader.settings.self_metrics;
     if self_metrics.enabled && self_metrics.carbon.is_none() {
         let message =
