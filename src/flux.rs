@@ -32,6 +32,7 @@ mod quota;
 pub mod status;
 mod store;
 mod telegraf;
+pub mod uploads;
 mod victoria;
 
 use std::io;
@@ -122,6 +123,7 @@ impl Flux {
         flux.show();
         if let Some(runtime) = &flux.runtime {
             runtime.spawn(liveness::run(Arc::downgrade(&flux.site)));
+            uploads::start(runtime.handle(), &flux.site);
         }
         Ok(flux)
     }

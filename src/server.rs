@@ -582,6 +582,11 @@ impl Handle {
         }
     }
 
+    /// Whether the server ends.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Whether every shard answers.
     pub fn is_alive(&self) -> bool {
         let answers = ask(&self.common.inboxes, Message::Count);

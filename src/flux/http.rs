@@ -28,10 +28,11 @@ use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
 use super::populate::{self, Populate};
-use super::prometheus::{self, Prometheus};
+use super::prometheus::Prometheus;
 use super::status::EndpointStatus;
 use super::store::Store;
-use super::{lock, metric_data, metric_data_post};
+use super::uploads::Uploads;
+use super::{lock, metric_data, metric_data_post, prometheus, uploads};
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -60,6 +61,8 @@ pub struct Site {
     pub(super) store: Store,
     /// What remote write keeps.
     pub(super) prometheus: Prometheus,
+    /// What uploads keep.
+    pub(super) uploads: Uploads,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -113,6 +116,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
             store: Store::new(&handle),
             prometheus: Prometheus::new(&settings),
+            uploads: Uploads::new(&settings),
             handle,
             intake,
             populate,
@@ -328,12 +332,8 @@ pub fn router(site: Arc<Site>) -> Router {
         "populate_metric",
         populate::request::answer,
     );
-    let router = endpoint(
-        router,
-        MethodFilter::POST,
-        prometheus::ENDPOINT,
-        prometheus::write,
-    );
+    let router = prometheus::routes(router);
+    let router = uploads::routes(router);
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
         .method_not_allowed_fallback(|| async { not_allowed() })

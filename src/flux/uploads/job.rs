@@ -184,13 +184,19 @@ mod tests {
         let incoming = Incoming::new(root.path()).unwrap();
         std::fs::write(incoming.file("a.csv"), "x").unwrap();
         let kept = incoming.keep(root.path(), job("ns.2")).unwrap();
-        Incoming::new(root.path()).unwrap().keep(root.path(), job("ns.1")).unwrap();
+        Incoming::new(root.path())
+            .unwrap()
+            .keep(root.path(), job("ns.1"))
+            .unwrap();
         std::fs::create_dir(root.path().join(".incoming-x")).unwrap();
         std::fs::create_dir(root.path().join("other")).unwrap();
         let found = left_behind(root.path());
         let keys: Vec<&str> = found.iter().map(|job| &*job.id_key).collect();
         assert_eq!(keys, ["ns.1", "ns.2"]);
-        assert_eq!(std::fs::read(kept.data_directory().join("a.csv")).unwrap(), b"x");
+        assert_eq!(
+            std::fs::read(kept.data_directory().join("a.csv")).unwrap(),
+            b"x"
+        );
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
     }
 
