@@ -2,6 +2,7 @@
 
 pub mod allocations;
 pub mod capacity;
+pub mod dashboard;
 pub mod datagrams;
 pub mod latency;
 pub mod lines;
@@ -87,6 +88,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Rules => report.add(rules::measure(bench)?),
         Scenario::SideKeys => report.add(side_keys::measure(bench)?),
         Scenario::Datagrams => report.add(datagrams::measure(bench)?),
+        Scenario::Dashboard => report.add(dashboard::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
@@ -97,6 +99,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(side_keys::measure(bench)?);
             report.add(datagrams::measure(bench)?);
             report.add(lines::measure(bench)?);
+            report.add(dashboard::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }
