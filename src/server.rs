@@ -34,7 +34,9 @@ use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
-use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
+use crate::status::{
+    self, LatencyBuckets, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status,
+};
 use crate::vista::{Vista, VistaStatus};
 use watch::{sum, unix_ms};
 
@@ -154,6 +156,9 @@ impl fmt::Display for Drained {
     }
 }
 
+/// Fills in a status.
+type Show = Box<dyn Fn(&mut FluxStatus) + Send>;
+
 /// Where the threads beside the data plane leave what they count.
 #[derive(Default)]
 pub(crate) struct Boards {
@@ -162,7 +167,7 @@ pub(crate) struct Boards {
     pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
     pub flux: Arc<Mutex<FluxStatus>>,
     /// Fills in what Flux counts at the moment.
-    pub flux_now: Mutex<Option<Box<dyn Fn(&mut FluxStatus) + Send>>>,
+    pub flux_now: Mutex<Option<Show>>,
     pub vista: Arc<Mutex<VistaStatus>>,
     pub history: history::Board,
 }
@@ -334,7 +339,7 @@ impl Server {
                 error,
             })?;
         *lock(&handle.flux) = flux.addresses();
-        let vista = Vista::start(handle.clone(), flux.intake());
+        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate());
         let vista = vista.map_err(|error| StartError::Thread {
             what: "Vista".to_owned(),
             error,
@@ -676,6 +681,8 @@ impl Handle {
             latency_us: LatencyStatus::new(&counts.latency_us),
             recent,
             shards,
+            rules: counts.rules.iter().map(RuleStatus::new).collect(),
+            latency_buckets: LatencyBuckets::new(&counts.latency_us),
             redis: RedisStatus {
                 connected: !states
                     .iter()

@@ -36,6 +36,7 @@ pub fn plan_of_three(redis: &Redis) -> Plan {
         .fold(Plan::with(redis), every)
         .set("cluster.node", "\"a\"")
         .set("cluster.shards", THREE)
+        .set("flux.listen", "[]")
         .set("horizon.skip", "[\"skipped\"]")
         .set("horizon.do_not_skip", "[]")
 }

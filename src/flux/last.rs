@@ -172,6 +172,7 @@ impl Last {
     pub fn settle<'p>(&self, points: impl Iterator<Item = (&'p str, i64, f64, bool)>) {
         let is_dirty = {
             let mut table = self.table();
+            table.look_at_clock();
             for (metric, timestamp, value, is_delivered) in points {
                 table.settle(metric, timestamp, value, is_delivered);
             }
@@ -222,6 +223,11 @@ impl Last {
         self.shared.unchecked.load(Ordering::Relaxed)
     }
 
+    /// Metrics with points delivered, each once in a minute.
+    pub fn delivered(&self) -> u64 {
+        self.table().delivered()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.shared.table)
     }
@@ -235,7 +241,8 @@ impl Last {
         Ok(last)
     }
 
-    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+    /// The connection to Redis.
+    pub async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut link = self.shared.link.subscribe();
         let link = link.wait_for(|link| !matches!(link, Link::Connecting));
         match link.await.as_deref() {

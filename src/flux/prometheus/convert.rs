@@ -52,6 +52,8 @@ pub struct Converted {
     pub taken: u64,
     /// Samples left out, by reason; series without samples count as one.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Whether a tenant that had no series yet has exceeded its quota.
+    pub is_first_excess: bool,
     /// In a test: the names that would be taken, and that would be dropped.
     pub names: (Vec<String>, Vec<String>),
 }
@@ -108,7 +110,9 @@ fn judge(
         return refuse(NO_SAMPLES, u64::from(samples == 0));
     }
     let finite = series.samples.len() as u64;
-    series.samples.retain(|sample| sample.timestamp >= terms.oldest_ms);
+    series
+        .samples
+        .retain(|sample| sample.timestamp >= terms.oldest_ms);
     let kept = series.samples.len() as u64;
     refuse(TOO_OLD, finite - kept);
     if kept == 0 {
@@ -152,7 +156,10 @@ fn full_name(series: &TimeSeries, terms: &Terms<'_>) -> Option<String> {
         return None;
     }
     let name = &labels.iter().find(|label| label.name == NAME)?.value;
-    let mut out = format!("{name}{{{TENANT}=\"{}\",{SERVER}=\"{}\"", terms.tenant, terms.server);
+    let mut out = format!(
+        "{name}{{{TENANT}=\"{}\",{SERVER}=\"{}\"",
+        terms.tenant, terms.server
+    );
     for label in labels.iter().filter(|label| label.name != NAME) {
         out.push(',');
         out.push_str(&label.name);
@@ -205,7 +212,11 @@ fn write_line(out: &mut Vec<u8>, series: &TimeSeries, terms: &Terms<'_>) {
     let values: Vec<f64> = series.samples.iter().map(|sample| sample.value).collect();
     let _ = serde_json::to_writer(&mut *out, &values);
     out.extend_from_slice(b",\"timestamps\":");
-    let times: Vec<i64> = series.samples.iter().map(|sample| sample.timestamp).collect();
+    let times: Vec<i64> = series
+        .samples
+        .iter()
+        .map(|sample| sample.timestamp)
+        .collect();
     let _ = serde_json::to_writer(&mut *out, &times);
     out.extend_from_slice(b"}\n");
 }
@@ -254,11 +265,16 @@ mod tests {
 
     fn lines(converted: &Converted) -> Vec<Value> {
         let text = std::str::from_utf8(&converted.lines).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn refused(converted: &Converted) -> Vec<(&'static str, u64)> {
-        let all = converted.refused.iter().map(|(reason, count)| (*reason, *count));
+        let all = converted
+            .refused
+            .iter()
+            .map(|(reason, count)| (*reason, *count));
         all.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -272,7 +288,11 @@ mod tests {
             ("path", "a\"b\\c\n"),
             ("empty", ""),
         ];
-        let out = run(["", "", ""], false, vec![series(&labels, &[(1.5, 1000), (0.1, 2000)])]);
+        let out = run(
+            ["", "", ""],
+            false,
+            vec![series(&labels, &[(1.5, 1000), (0.1, 2000)])],
+        );
         let metric = json!({
             "__name__": "up", "path": "a\"b\\c\n", "_tenant_id": "t1", "_server_id": "s1"
         });
@@ -289,7 +309,10 @@ mod tests {
             ["dropped", "kept", ""],
             false,
             vec![
-                series(&name("ok"), &[(1.0, 1000), (2.0, 999), (stale, 1000), (f64::INFINITY, 1)]),
+                series(
+                    &name("ok"),
+                    &[(1.0, 1000), (2.0, 999), (stale, 1000), (f64::INFINITY, 1)],
+                ),
                 series(&name("only_stale"), &[(stale, 1000)]),
                 series(&name("empty"), &[]),
                 series(&name("old"), &[(1.0, 1)]),
@@ -298,11 +321,20 @@ mod tests {
                 series(&name("x_bucket"), &[(1.0, 1000)]),
                 series(&name("skyline.analyzer.x"), &[(1.0, 1000)]),
                 series(&[("job", "nameless")], &[(1.0, 1000)]),
-                series(&[("__name__", "twice"), ("a", "1"), ("a", "2")], &[(1.0, 1000)]),
-                series(&[("__name__", "long"), ("a", &"x".repeat(5000))], &[(1.0, 1000)]),
+                series(
+                    &[("__name__", "twice"), ("a", "1"), ("a", "2")],
+                    &[(1.0, 1000)],
+                ),
+                series(
+                    &[("__name__", "long"), ("a", &"x".repeat(5000))],
+                    &[(1.0, 1000)],
+                ),
             ],
         );
-        let names: Vec<Value> = lines(&out).iter().map(|line| line["metric"]["__name__"].clone()).collect();
+        let names: Vec<Value> = lines(&out)
+            .iter()
+            .map(|line| line["metric"]["__name__"].clone())
+            .collect();
         assert_eq!(names, ["ok", "dropped_kept"]);
         assert_eq!(
             refused(&out),
@@ -324,17 +356,29 @@ mod tests {
         let all = ["a", "b", "c", "d", "e"].map(|pod| series(&labels(pod), &[(1.0, 1000)]));
         let out = run(["", "", "[['pod', '*']]"], false, all.to_vec());
         assert_eq!(out.taken_series, 5);
-        assert!(lines(&out).iter().all(|line| line["metric"].get("pod").is_none()));
+        assert!(
+            lines(&out)
+                .iter()
+                .all(|line| line["metric"].get("pod").is_none())
+        );
         let out = run(["", "", ""], false, all.to_vec());
-        assert_eq!((out.taken_series, refused(&out)), (3, vec![("cardinality", 2)]));
+        assert_eq!(
+            (out.taken_series, refused(&out)),
+            (3, vec![("cardinality", 2)])
+        );
     }
 
     #[test]
     fn a_test_lists_and_sends_nothing() {
-        let all = ["up", "x_bucket"].map(|name| series(&[("__name__", name), ("a", "1")], &[(1.0, 1000)]));
+        let all = ["up", "x_bucket"]
+            .map(|name| series(&[("__name__", name), ("a", "1")], &[(1.0, 1000)]));
         let out = run(["", "", ""], true, all.to_vec());
         assert!(out.lines.is_empty());
-        let wanted = |name| vec![format!("{name}{{_tenant_id=\"t1\",_server_id=\"s1\",a=\"1\"}}")];
+        let wanted = |name| {
+            vec![format!(
+                "{name}{{_tenant_id=\"t1\",_server_id=\"s1\",a=\"1\"}}"
+            )]
+        };
         assert_eq!(out.names, (wanted("up"), wanted("x_bucket")));
     }
 }

@@ -171,7 +171,10 @@ mod tests {
             assert_eq!(pass(&mut guard, now, "u", "a{1}"), Ok(()));
             assert_eq!(pass(&mut guard, now, "u", "a{2}"), Err(Excess::All));
         }
-        assert_eq!((guard.series(), guard.series_of("t"), guard.series_of("u")), (4, 3, 1));
+        assert_eq!(
+            (guard.series(), guard.series_of("t"), guard.series_of("u")),
+            (4, 3, 1)
+        );
     }
 
     // Pods come and go: their series must not count for ever.

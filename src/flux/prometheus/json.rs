@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn names_with_labels_are_taken_apart() {
         let pairs = |pairs: &[(&str, &str)]| {
-            let owned = pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+            let owned = pairs
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
             Some(owned.collect::<Vec<_>>())
         };
         assert_eq!(read("up"), pairs(&[("__name__", "up")]));
@@ -103,7 +105,16 @@ mod tests {
             read("up{a=\"1,2\", b=\"}\\\"\\\\\\n\",}"),
             pairs(&[("__name__", "up"), ("a", "1,2"), ("b", "}\"\\\n")])
         );
-        for bad in ["", "{a=\"1\"}", "up{", "up{a}", "up{a=1}", "up{a=\"1\"", "up{a=\"1\"b=\"2\"}", "up{} "] {
+        for bad in [
+            "",
+            "{a=\"1\"}",
+            "up{",
+            "up{a}",
+            "up{a=1}",
+            "up{a=\"1\"",
+            "up{a=\"1\"b=\"2\"}",
+            "up{} ",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

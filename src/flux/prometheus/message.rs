@@ -79,7 +79,9 @@ pub fn decompress(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, BadBody> {
         let max = bytes_max;
         return Err(BadBody::TooLong { bytes, max });
     }
-    snap::raw::Decoder::new().decompress_vec(body).map_err(snappy)
+    snap::raw::Decoder::new()
+        .decompress_vec(body)
+        .map_err(snappy)
 }
 
 /// The series of a write request, decoded one by one, so that a body never takes
@@ -104,7 +106,9 @@ impl<'a> Series<'a> {
                 continue;
             }
             if kind != WireType::LengthDelimited {
-                return Err(BadBody::Protobuf("a series of another wire type".to_owned()));
+                return Err(BadBody::Protobuf(
+                    "a series of another wire type".to_owned(),
+                ));
             }
             let bytes = decode_varint(&mut self.rest).map_err(bad)?;
             if bytes > SERIES_BYTES_MAX {
@@ -151,7 +155,10 @@ mod tests {
         let label = (".{0,8}", ".{0,8}").prop_map(|(name, value)| Label { name, value });
         let sample = (any::<f64>(), any::<i64>());
         let sample = sample.prop_map(|(value, timestamp)| Sample { value, timestamp });
-        (prop::collection::vec(label, 0..5), prop::collection::vec(sample, 0..5))
+        (
+            prop::collection::vec(label, 0..5),
+            prop::collection::vec(sample, 0..5),
+        )
             .prop_map(|(labels, samples)| TimeSeries { labels, samples })
     }
 
@@ -189,21 +196,33 @@ mod tests {
     fn a_body_that_claims_too_much_is_refused_before_anything_is_allocated() {
         let body = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
         let bytes = u32::MAX as usize;
-        assert_eq!(decompress(&body, 1 << 20), Err(BadBody::TooLong { bytes, max: 1 << 20 }));
+        assert_eq!(
+            decompress(&body, 1 << 20),
+            Err(BadBody::TooLong {
+                bytes,
+                max: 1 << 20
+            })
+        );
     }
 
     #[test]
     fn a_series_that_claims_too_much_is_refused() {
         let message = [0x0a, 0x81, 0x80, 0x40];
         assert_eq!(read(&message), Err(BadBody::SeriesTooLong((1 << 20) + 1)));
-        assert!(matches!(read(&[0x0a, 0x05, 0x00]), Err(BadBody::Protobuf(_))));
+        assert!(matches!(
+            read(&[0x0a, 0x05, 0x00]),
+            Err(BadBody::Protobuf(_))
+        ));
         assert!(matches!(read(&[0x08, 0x05]), Err(BadBody::Protobuf(_))));
     }
 
     // Kept by the fuzzer in tests/fuzz.
     #[test]
     fn the_corpus_is_read_or_refused() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/remote_write");
+        let corpus = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fuzz/corpus/remote_write"
+        );
         let mut count = 0;
         for file in std::fs::read_dir(corpus).unwrap() {
             let body = std::fs::read(file.unwrap().path()).unwrap();

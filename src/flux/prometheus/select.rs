@@ -34,8 +34,14 @@ impl Pattern {
 
     fn fits(&self, name: &str) -> bool {
         name.contains(&self.text)
-            || self.text.split('.').all(|element| name.split('.').any(|part| part == element))
-            || self.regex.as_ref().is_some_and(|regex| regex.is_match(name))
+            || self
+                .text
+                .split('.')
+                .all(|element| name.split('.').any(|part| part == element))
+            || self
+                .regex
+                .as_ref()
+                .is_some_and(|regex| regex.is_match(name))
     }
 }
 
@@ -209,14 +215,23 @@ mod tests {
     fn both_forms_of_a_list_are_read() {
         for text in ["a_total, b_total", "['a_total', ['b_total']]"] {
             let selection = Selection::new(text, "", "").unwrap();
-            assert!(selection.drops("a_total{}") && selection.drops("b_total{}"), "{text}");
-            assert!(!selection.drops("c_total{}") && !selection.keeps("a_total{}"), "{text}");
+            assert!(
+                selection.drops("a_total{}") && selection.drops("b_total{}"),
+                "{text}"
+            );
+            assert!(
+                !selection.drops("c_total{}") && !selection.keeps("a_total{}"),
+                "{text}"
+            );
         }
         assert!(!Selection::new(" , ", "", "").unwrap().drops("a"));
         let error = Selection::new("[1]", "", "").unwrap_err();
         assert_eq!(error.to_string(), "Malformed dropMetrics header");
         let many = "a,".repeat(200);
-        assert_eq!(Selection::new("", &many, "").unwrap_err(), BadHeader::TooMany("doNotDropMetrics"));
+        assert_eq!(
+            Selection::new("", &many, "").unwrap_err(),
+            BadHeader::TooMany("doNotDropMetrics")
+        );
     }
 
     // Skyline raises on the first label that does not fit, and drops all behind one
@@ -232,10 +247,24 @@ mod tests {
             ("code", "200", false),
             ("path", "5xx", false),
         ] {
-            assert_eq!(selection.drops_label(name, value), is_dropped, "{name} {value}");
+            assert_eq!(
+                selection.drops_label(name, value),
+                is_dropped,
+                "{name} {value}"
+            );
         }
-        for bad in ["pod", "[['pod']]", "['pod', '*']", "[['pod', 1]]", "{'pod': '*'}"] {
-            assert_eq!(Selection::new("", "", bad).unwrap_err(), BadHeader::DropLabels, "{bad}");
+        for bad in [
+            "pod",
+            "[['pod']]",
+            "['pod', '*']",
+            "[['pod', 1]]",
+            "{'pod': '*'}",
+        ] {
+            assert_eq!(
+                Selection::new("", "", bad).unwrap_err(),
+                BadHeader::DropLabels,
+                "{bad}"
+            );
         }
     }
 
