@@ -1,11 +1,13 @@
 //! The server as a whole: what the binary, the tests and the harness start.
 
+mod watch;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
 use crossbeam_channel::Receiver;
@@ -33,11 +35,10 @@ use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{
-    self, LatencyBuckets, LatencyStatus, ListenerStatus, RecentStatus, RedisStatus, RuleStatus,
-    ShardStatus, Status,
+    self, LatencyBuckets, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status,
 };
-use crate::talkers::Report;
 use crate::vista::{Vista, VistaStatus};
+use watch::{sum, unix_ms};
 
 /// Messages that wait in a shard's inbox, at most.
 const INBOX_MESSAGES: usize = 4096;
@@ -654,15 +655,6 @@ impl Handle {
         last.clone()
     }
 
-    /// Who brings the most.
-    pub fn talkers(&self) -> Report {
-        let answers = ask(&self.common.inboxes, Message::Talkers);
-        let told = answers
-            .into_iter()
-            .filter_map(|answer| answer.recv_timeout(COUNT_TIMEOUT).ok());
-        Report::sum(told)
-    }
-
     /// What the server says of itself, at this moment.
     pub fn status(&self) -> Status {
         let by_shard = self.shard_counts();
@@ -728,30 +720,9 @@ impl Handle {
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
             flux: self.flux_status(),
-            vista: lock(&self.boards.vista).clone(),
+            vista: self.vista(""),
             faults: logging::faults(),
         }
-    }
-
-    /// The last two seconds, and the shards side by side.
-    fn recent(
-        &self,
-        counts: &[Counts],
-        states: &[LinkState],
-    ) -> (Option<RecentStatus>, Vec<ShardStatus>) {
-        let history = lock(&self.boards.history);
-        let last = history.last();
-        let mut shards = Vec::new();
-        for (index, (cpu, counts)) in self.cpus.iter().zip(counts).enumerate() {
-            let mut shard = ShardStatus::new(*cpu, counts, states.get(index));
-            if let Some(last) = last
-                && let Some(cpu_us) = last.cpu_us.get(index)
-            {
-                shard.note_interval(*cpu_us, last.span_ms);
-            }
-            shards.push(shard);
-        }
-        (last.map(RecentStatus::new), shards)
     }
 
     fn flux_status(&self) -> FluxStatus {
@@ -820,19 +791,6 @@ impl Handle {
             (state, reason)
         }
     }
-}
-
-fn sum(shards: &[Counts]) -> Counts {
-    let mut counts = Counts::new();
-    for shard in shards {
-        counts += shard;
-    }
-    counts
-}
-
-fn unix_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_millis() as u64
 }
 
 /// Binds the addresses of Flux that are not open yet.

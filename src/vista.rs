@@ -1,6 +1,7 @@
 //! Vista: metrics fetched from Graphite and Prometheus, and handed to Flux.
 
 pub mod status;
+pub mod view;
 
 use std::io;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 pub mod allocations;
 pub mod capacity;
+pub mod dashboard;
 pub mod datagrams;
 pub mod flux;
 pub mod latency;
@@ -89,6 +90,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Rules => report.add(rules::measure(bench)?),
         Scenario::SideKeys => report.add(side_keys::measure(bench)?),
         Scenario::Datagrams => report.add(datagrams::measure(bench)?),
+        Scenario::Dashboard => report.add(dashboard::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
         Scenario::Roomba => report.add(roomba::measure(bench)?),
         Scenario::Flux => report.add(flux::measure(bench)?),
@@ -103,6 +105,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(lines::measure(bench)?);
             report.add(roomba::measure(bench)?);
             report.add(flux::measure(bench)?);
+            report.add(dashboard::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

@@ -43,7 +43,7 @@ impl Theme {
         let of = |colour| Style::new().fg(colour);
         Self {
             head: of(Color::Cyan).add_modifier(Modifier::BOLD),
-            quiet: of(Color::DarkGray),
+            quiet: Style::new().add_modifier(Modifier::DIM),
             good: of(Color::Green).add_modifier(Modifier::BOLD),
             warn: of(Color::Yellow),
             bad: of(Color::Red).add_modifier(Modifier::BOLD),
