@@ -20,7 +20,7 @@ pub use limits::{raise_file_limit, raise_memlock_limit};
 pub use memory::MemoryTable;
 pub use ports::{Transport, probe_port};
 pub(crate) use redis::connect as connect_redis;
-pub use state::{PidFile, StateError, StateLock, default_state_dir};
+pub use state::{PidFile, STATE_DIR, StateError, StateLock, default_state_dir};
 
 /// This host's name, as `uname -n` prints it and as Skyline knows its nodes.
 pub fn name() -> String {
