@@ -394,7 +394,7 @@ impl Status {
 impl RoombaStatus {
     fn add_to(&self, page: &Page) -> prometheus::Result<()> {
         let deeds = &self.deeds;
-        let plain: [(&str, &str, u64); 23] = [
+        let plain: [(&str, &str, u64); 24] = [
             (
                 "roomba_enabled",
                 "1 if series are trimmed.",
@@ -409,6 +409,11 @@ impl RoombaStatus {
                 "roomba_passes_total",
                 "Passes over all series that came to their end.",
                 deeds.passes,
+            ),
+            (
+                "roomba_rests_total",
+                "Passes that looked at nothing, since nothing was due or written.",
+                deeds.rests,
             ),
             (
                 "roomba_last_pass_ended_timestamp_seconds",
