@@ -10,10 +10,12 @@
 //! [`intake`] is the one way in: it leaves out what was received before, keeps what
 //! was taken until it is delivered, and says so to whoever waits.
 
+pub mod aggregate;
 pub mod answer;
 pub mod carbon;
 mod checks;
 mod direct;
+pub mod fill;
 pub mod http;
 pub mod intake;
 mod json;
@@ -23,6 +25,7 @@ mod liveness;
 mod metric_data;
 mod metric_data_post;
 mod points;
+pub mod populate;
 mod post;
 pub mod prometheus;
 mod quota;
@@ -40,12 +43,15 @@ use std::time::{Duration, Instant};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use carbon::Carbon;
 pub use http::Site;
 pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
+pub use populate::Populate;
 pub use status::FluxStatus;
 
+use crate::background::Background;
 use crate::http::{Gate, Limits};
 use crate::server::Handle;
 use crate::settings::{FluxSettings, Settings};
@@ -67,6 +73,8 @@ pub struct Flux {
     gate: Gate,
     site: Arc<Site>,
     carbon: Option<Arc<Carbon>>,
+    aggregation: JoinHandle<()>,
+    filling: Option<Background>,
     open: Vec<Open>,
 }
 
@@ -98,10 +106,16 @@ impl Flux {
         let carbon = carbon.map(|address| Carbon::start(runtime.handle(), address, graphite));
         let carbon = carbon.map(Arc::new);
         let intake = Intake::start(runtime.handle(), handle.clone(), carbon.clone());
+        let aggregation = runtime.spawn(intake.aggregator().clone().run(intake.clone()));
+        let (filler, url) = (intake.filler(), settings.redis_url());
+        let filling = filler.start(runtime.handle().clone(), intake.clone(), url)?;
+        let populate = Populate::new(handle.clone(), intake.clone(), runtime.handle().clone());
         let mut flux = Self {
             runtime: Some(runtime),
+            aggregation,
+            filling: Some(filling),
             gate: Gate::new(limits(&settings.flux)),
-            site: Arc::new(Site::new(handle, intake)),
+            site: Arc::new(Site::new(handle, intake, populate)),
             carbon,
             open: Vec::new(),
         };
@@ -153,6 +167,11 @@ impl Flux {
         self.site.intake.clone()
     }
 
+    /// The way in for those who want a history fetched.
+    pub fn populate(&self) -> Populate {
+        self.site.populate.clone()
+    }
+
     /// Goes on under these settings: addresses that they do not have are closed, when
     /// what is queued there has been accepted.
     pub fn reload(&mut self, settings: &Settings) {
@@ -176,6 +195,7 @@ impl Flux {
                 status.connections = gate.connections() as u64;
                 status.endpoints = site.endpoints();
                 site.intake.show(status);
+                site.populate.show(status);
             }
         };
         *lock(&self.site.handle.boards.flux_now) = Some(Box::new(show));
@@ -189,10 +209,21 @@ impl Flux {
             return;
         };
         let intake = &self.site.intake;
+        if let Some(filling) = self.filling.take() {
+            filling.stop();
+        }
         runtime.block_on(async {
             let until = tokio::time::Instant::from_std(deadline + CLOSE_SLACK);
             let closed = self.gate.wait_until_closed();
             let _ = tokio::time::timeout_at(until, closed).await;
+            self.aggregation.abort();
+            let _ = (&mut self.aggregation).await;
+            let aggregator = intake.aggregator();
+            let _ = tokio::time::timeout_at(until, aggregator.finish(intake)).await;
+            let left = aggregator.status().waiting;
+            if left > 0 {
+                tracing::error!(left, "aggregated points could not be delivered");
+            }
             intake.begin_stop();
         });
         let left = self

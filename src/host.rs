@@ -2,6 +2,7 @@
 //! fault says in words how to mend it.
 
 mod cpus;
+mod graphite;
 mod limits;
 mod memory;
 mod ports;
@@ -80,6 +81,7 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
     ];
     findings.extend(ports::check(settings, holder));
     findings.extend(redis::check(settings));
+    findings.extend(graphite::check(settings));
     Report { findings, memory }
 }
 

@@ -70,6 +70,8 @@ pub mod import;
 pub mod listeners;
 mod literal;
 pub mod logging;
+pub mod manual;
+pub mod matcher;
 pub mod notify;
 pub mod owner;
 pub mod pipeline;

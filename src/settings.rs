@@ -19,7 +19,10 @@ use std::path::{Path, PathBuf};
 use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
-pub use records::{Fetch, Keys, NamespaceKeys, Quotas, Remote, RemoteHostType, ShardTable};
+pub use records::{
+    Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
+    ShardTable,
+};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
 pub use reload::Change;
@@ -392,6 +395,29 @@ table! {
         /// Longest wait of a request for its points' delivery; then it is answered
         /// 503.
         wait_s: u32 = 10, 1..=3600, "seconds";
+        /// Skyline's FLUX_AGGREGATE_NAMESPACES, as [[flux.aggregate]]: namespace,
+        /// method, interval, zero_fill, last_known_value and method_suffix of each. Of
+        /// the points of a metric that one fits, one point is made in each interval.
+        aggregate: Vec<Aggregate> = Vec::new();
+        /// Periods that are aggregated at a time, and metrics that are known for it.
+        aggregate_periods_max: usize = 1_000_000, 1..=1_000_000_000, "periods";
+        /// Skyline's FLUX_ZERO_FILL_NAMESPACES: metrics that get 0 in each minute
+        /// without a point.
+        zero_fill: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+        /// Skyline's FLUX_LAST_KNOWN_VALUE_NAMESPACES: metrics that get their last value
+        /// in each minute without a point.
+        last_known_value: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+        /// Metrics that are filled, at most.
+        fill_metrics_max: usize = 100_000, 1..=100_000_000, "metrics";
+        /// How long the points of a period that is over are waited for before it is
+        /// aggregated, or filled.
+        grace_s: u32 = 15, 0..=3600, "seconds";
+        /// Histories asked for by POST /populate_metric or by Vista that wait, at most.
+        populate_queue_max: u32 = 1000, 1..=100_000, "histories";
+        /// Histories that are fetched at a time.
+        populate_running_max: u32 = 16, 1..=256, "histories";
+        /// Histories that are fetched at a time from one source.
+        populate_per_source_max: u32 = 2, 1..=256, "histories";
     }
 
     /// Prometheus's remote write, whose series go to VictoriaMetrics.
@@ -460,6 +486,12 @@ table! {
         enabled: bool = true;
         /// What is fetched, as [[vista.fetch]].
         fetch: Vec<Fetch> = Vec::new();
+        /// Longest wait for a connection to a source.
+        connect_timeout_s: u32 = 5, 1..=300, "seconds";
+        /// Longest time that a source's whole answer may take.
+        answer_timeout_s: u32 = 45, 1..=3600, "seconds";
+        /// Largest answer of a source, uncompressed.
+        answer_bytes_max: usize = 64 << 20, 65_536..=1 << 30, "bytes";
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.

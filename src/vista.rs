@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 pub use status::VistaStatus;
 
-use crate::flux::Intake;
+use crate::flux::{Intake, Populate};
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -15,12 +15,13 @@ use crate::settings::Settings;
 pub struct Vista {}
 
 impl Vista {
-    /// Fetches what the settings in force name, and hands it to `intake`.
+    /// Fetches what the settings in force name, and hands it to `intake`; long gaps
+    /// and histories are left to `populate`.
     ///
     /// # Errors
     ///
     /// When a thread or the runtime cannot be made.
-    pub fn start(_handle: Arc<Handle>, _intake: Intake) -> io::Result<Self> {
+    pub fn start(_handle: Arc<Handle>, _intake: Intake, _populate: Populate) -> io::Result<Self> {
         Ok(Self {})
     }
 

@@ -75,7 +75,7 @@ fn write(skyring: &Skyring, headers: &[(&str, &str)], body: &[u8]) -> Answer {
 /// A Prometheus that scrapes itself each second, and writes to `skyring`. Debian's
 /// sends no headers of its own, whatever its configuration says.
 fn prometheus(skyring: &Skyring) -> Prometheus {
-    Prometheus::start(&format!(
+    let configuration = format!(
         "global: {{scrape_interval: 1s}}\n\
          scrape_configs: [{{job_name: itself, static_configs: [{{targets: ['@SELF@']}}]}}]\n\
          remote_write:\n- url: \"http://{}/flux/prometheus/write?x-tenant-id=t1&x-server-id=s1&\
@@ -83,7 +83,8 @@ fn prometheus(skyring: &Skyring) -> Prometheus {
          queue_config: {{batch_send_deadline: 1s, min_backoff: 30ms, max_backoff: 200ms}}\n",
         flux(skyring),
         SELF.1
-    ))
+    );
+    Prometheus::configured(&configuration, "", &[])
 }
 
 /// Timestamps in milliseconds and values of `up`, as Prometheus itself holds them.

@@ -107,6 +107,8 @@ pub enum Scenario {
     Datagrams,
     /// The line protocol against pickle: decoding alone, and points stored a second.
     Lines,
+    /// Flux: requests against nginx, bodies against Python, points against pickle.
+    Flux,
     /// Everything.
     All,
 }

@@ -3,6 +3,7 @@
 pub mod allocations;
 pub mod capacity;
 pub mod datagrams;
+pub mod flux;
 pub mod latency;
 pub mod lines;
 pub mod matrix;
@@ -88,6 +89,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::SideKeys => report.add(side_keys::measure(bench)?),
         Scenario::Datagrams => report.add(datagrams::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
+        Scenario::Flux => report.add(flux::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
             report.add(allocations::measure(bench)?);
@@ -97,6 +99,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(side_keys::measure(bench)?);
             report.add(datagrams::measure(bench)?);
             report.add(lines::measure(bench)?);
+            report.add(flux::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

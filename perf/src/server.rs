@@ -18,6 +18,11 @@ pub const LINE_TCP: &str = "line_tcp";
 /// The listener for MessagePack datagrams.
 pub const MSGPACK: &str = "msgpack";
 
+/// Flux.
+pub const FLUX: &str = "flux";
+/// Points that come from inside the process, Flux's among them.
+pub const DIRECT: &str = "direct";
+
 /// Threads of the data plane are named so.
 pub const SHARD_THREADS: &str = "skyring-shard";
 

@@ -5,7 +5,6 @@
 //! Answer` and add one line to [`router`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
@@ -28,6 +27,7 @@ use super::answer::Answer;
 use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
+use super::populate::{self, Populate};
 use super::prometheus::Prometheus;
 use super::status::EndpointStatus;
 use super::store::Store;
@@ -55,6 +55,8 @@ pub struct Site {
     pub handle: Arc<Handle>,
     /// The way in.
     pub intake: Intake,
+    /// Histories fetched by request.
+    pub populate: Populate,
     /// The way to Redis for what is neither points nor their last timestamps.
     pub(super) store: Store,
     /// What remote write keeps.
@@ -105,7 +107,7 @@ impl InForce {
 
 impl Site {
     /// Under the settings that are in force.
-    pub fn new(handle: Arc<Handle>, intake: Intake) -> Self {
+    pub fn new(handle: Arc<Handle>, intake: Intake, populate: Populate) -> Self {
         let settings = handle.settings();
         let pieces = settings.flux.bodies_bytes_max / PIECE_BYTES;
         Self {
@@ -117,6 +119,7 @@ impl Site {
             uploads: Uploads::new(&settings),
             handle,
             intake,
+            populate,
         }
     }
 
@@ -129,6 +132,7 @@ impl Site {
     /// Goes on under these settings.
     pub fn reload(&self, settings: &Settings) {
         let next = InForce::new(&Arc::new(settings.clone()));
+        self.populate.reload(settings);
         *self.force.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
@@ -322,13 +326,17 @@ pub fn router(site: Arc<Site>) -> Router {
         "metric_data_post",
         metric_data_post::answer,
     );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        "populate_metric",
+        populate::request::answer,
+    );
     let router = prometheus::routes(router);
     let router = uploads::routes(router);
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
-        .method_not_allowed_fallback(|| async {
-            title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
-        })
+        .method_not_allowed_fallback(|| async { not_allowed() })
         .with_state(site)
 }
 
@@ -346,15 +354,23 @@ where
     let handler = move |State(site): State<Arc<Site>>, request: Request| {
         let answer = answer.clone();
         async move {
+            // It would do what GET does, of which nobody sees the answer.
+            if request.method() == Method::HEAD {
+                return not_allowed();
+            }
             let answer = answer(site.clone(), request).await;
             site.count(name, &answer);
-            Ok::<_, Infallible>(*answer.response)
+            *answer.response
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];
     paths.iter().fold(router, |router, path| {
         router.route(path, on(method, handler.clone()))
     })
+}
+
+fn not_allowed() -> Response {
+    title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
 }
 
 fn title(code: StatusCode, title: &str) -> Response {

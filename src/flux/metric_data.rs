@@ -54,7 +54,7 @@ async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
             1,
         ));
     }
-    let name = grant.name(metric.clone());
+    let (name, _) = grant.name(&metric);
     check_quota(site, &force, &grant, &name, &metric).await?;
     let point = FluxPoint {
         metric: name,
@@ -178,8 +178,6 @@ async fn check_quota(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_parameter_that_comes_twice_is_a_list() {
         let pairs = |query| -> Vec<(String, String)> {

@@ -184,3 +184,50 @@ impl<'a> Item<'a> {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(text: &str) -> Post<'_> {
+        match Body::parse(text) {
+            Ok(Body::Post(post)) => post,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bodies_are_told_apart() {
+        for text in ["{}", "[]", "null", "0", "\"\"", "false", " { } "] {
+            assert!(matches!(Body::parse(text), Ok(Body::Nothing)), "{text}");
+        }
+        for text in ["[1]", "1", "\"x\"", "true", "NaN"] {
+            assert!(matches!(Body::parse(text), Ok(Body::Other)), "{text}");
+        }
+        for text in ["", "{", "{\"a\":1}x", "{\"metrics\": [}"] {
+            assert!(Body::parse(text).is_err(), "{text}");
+        }
+    }
+
+    // As in Python, the last of equal keys counts.
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        let text = r#"{"key": "a", "metrics": [{}], "key": "b",
+            "metrics": [{"metric": "x", "value": 1, "metric": "y"}]}"#;
+        let post = post(text);
+        assert_eq!(post.get("key"), Some(&Json::Text("b".into())));
+        assert_eq!(post.items.len(), 1);
+        assert_eq!(post.items[0].metric, Some(Json::Text("y".into())));
+        assert_eq!(post.items[0].repr(None), "{'metric': 'y', 'value': 1}");
+        assert_eq!(post.items[0].repr(Some("z")), "{'metric': 'z', 'value': 1}");
+    }
+
+    #[test]
+    fn one_that_stands_alone_is_shown_in_skylines_order() {
+        let post = post(r#"{"value": "1", "metric": "a b", "timestamp": 5, "fill": "true"}"#);
+        let single = post.single().unwrap();
+        assert!(single.is_fill() && post.items.is_empty());
+        let shown = "{'metric': 'a_b', 'timestamp': 5, 'value': '1'}";
+        assert_eq!(single.repr(Some("a_b")), shown);
+    }
+}

@@ -51,11 +51,7 @@ fn add<'a>(converted: &mut Converted<'a>, json: &Json<'a>, prefix: Option<&str>)
         return None;
     };
     let host = json.get("tags")?.get("host")?;
-    let mut parent = String::new();
-    for part in prefix {
-        parent.push_str(part);
-        parent.push('.');
-    }
+    let mut parent = prefix.map_or_else(String::new, |prefix| format!("{prefix}."));
     parent.push_str(&plain(&host.to_text()));
     for (tag, value) in tags {
         if tag != "host" {
