@@ -317,24 +317,24 @@ fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
     let path = directory.path().join("archive.zip");
     let script = "import json, sys, zipfile\n\
                   archive = zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED)\n\
-                  for name, text in json.loads(sys.argv[2]):\n\
+                  for name, text in json.load(sys.stdin):\n\
                   \x20   info = zipfile.ZipInfo(name.removeprefix('link:'))\n\
                   \x20   info.external_attr = (0o120777 if name.startswith('link:') else 0o100644) << 16\n\
                   \x20   archive.writestr(info, text, zipfile.ZIP_DEFLATED)\n\
                   archive.close()";
-    let arguments = [
-        "-c",
-        script,
-        path.to_str().unwrap(),
-        &json!(entries).to_string(),
-    ];
-    assert!(
-        Command::new("/usr/bin/python3")
-            .args(arguments)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let mut child = Command::new("/usr/bin/python3")
+        .args(["-c", script, path.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = json!(entries).to_string();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success());
     std::fs::read(path).unwrap()
 }
 

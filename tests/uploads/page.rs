@@ -92,6 +92,7 @@ fn the_page_fits_phones_and_both_themes_and_all_its_fields_have_labels() {
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         assert_eq!(browser.run(wide), 0, "{theme} {width}");
     }
+    browser.reload();
     let nameless = "return [...document.querySelectorAll('input, select')]\
                     .filter((field) => field.labels.length === 0).map((field) => field.name)";
     assert_eq!(browser.run(nameless), serde_json::json!([]));

@@ -400,22 +400,25 @@ impl Work {
         }
     }
 
-    /// Writes the last status, keeps the files where that is wanted, and removes the
+    /// Keeps the files where that is wanted, writes the last status, and removes the
     /// upload.
     async fn finish(mut self) -> Result<(), Stopped> {
+        if let Some(directory) = self.settings.save_dir.clone() {
+            let job = self.job.clone();
+            let saving = move || job.save(&directory).map_err(|error| error.to_string());
+            if let Err(error) = blocking(saving).await {
+                tracing::warn!("the files of an upload could not be saved: {error}");
+                self.status
+                    .set("warning", format!("the files could not be saved: {error}"));
+            }
+        }
         while self.status.write(&self.site.store).await.is_err() {
             self.wait("redis", Duration::from_secs(1)).await?;
         }
-        let (job, save) = (self.job, self.settings.save_dir);
-        let done = blocking(move || {
-            if let Some(directory) = save {
-                job.save(&directory)
-                    .map_err(|error| format!("saved: {error}"))?;
-            }
-            std::fs::remove_dir_all(&job.directory).map_err(|error| format!("removed: {error}"))
-        });
-        if let Err(error) = done.await {
-            tracing::warn!("the files of an upload could not be {error}");
+        let directory = self.job.directory;
+        let removing = move || std::fs::remove_dir_all(directory).map_err(|e| e.to_string());
+        if let Err(error) = blocking(removing).await {
+            tracing::warn!("the files of an upload could not be removed: {error}");
         }
         Ok(())
     }
