@@ -273,6 +273,7 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             "Flux: last timestamps",
             last::bytes_max(flux.last_metrics_max),
         ),
+        ("Flux: histories", populate::bytes_max(settings)),
     ]
 }
 

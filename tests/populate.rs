@@ -316,6 +316,10 @@ fn bad_jobs(good: &Value) -> Vec<(Value, &'static str)> {
             "expected graphite or prometheus",
         ),
         (without("remote_target"), "no remote_target"),
+        (
+            with("remote_target", json!("x".repeat(5000))),
+            "remote_target: expected at most",
+        ),
         (without("metric"), "no metric"),
         (with("metric", Value::Null), "no metric"),
         (with("metric", json!("a b")), "metric: expected a name"),
