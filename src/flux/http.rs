@@ -24,9 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::lock;
 use super::intake::Intake;
 use super::keys::KeyStore;
+use super::lock;
 use super::status::EndpointStatus;
 use crate::server::Handle;
 use crate::settings::Settings;
@@ -109,7 +109,11 @@ impl Site {
     pub fn count_refused(&self, endpoint: &'static str, reason: &'static str, refused: u64) {
         if refused > 0 {
             let mut endpoints = lock(&self.endpoints);
-            count(&mut endpoints.entry(endpoint).or_default().refused, reason, refused);
+            count(
+                &mut endpoints.entry(endpoint).or_default().refused,
+                reason,
+                refused,
+            );
         }
     }
 
