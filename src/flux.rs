@@ -15,6 +15,7 @@ pub mod carbon;
 pub mod http;
 pub mod intake;
 pub mod keys;
+pub mod populate;
 pub mod status;
 
 use std::io;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 pub use carbon::Carbon;
 pub use http::Site;
 pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
+pub use populate::Populate;
 pub use status::FluxStatus;
 
 use crate::http::{Gate, Limits};
@@ -70,10 +72,11 @@ impl Flux {
             .enable_all()
             .build()?;
         let intake = Intake::new(handle.clone());
+        let populate = Populate::new(handle.clone(), intake.clone(), runtime.handle().clone());
         let mut flux = Self {
             runtime: Some(runtime),
             gate: Gate::new(limits(&settings.flux)),
-            site: Arc::new(Site::new(handle, intake)),
+            site: Arc::new(Site::new(handle, intake, populate)),
             open: Vec::new(),
         };
         flux.open(sockets)?;
@@ -117,6 +120,11 @@ impl Flux {
     /// The way in for other parts of this process.
     pub fn intake(&self) -> Intake {
         self.site.intake.clone()
+    }
+
+    /// The way in for those who want a history fetched.
+    pub fn populate(&self) -> Populate {
+        self.site.populate.clone()
     }
 
     /// Goes on under these settings: addresses that they do not have are closed, when

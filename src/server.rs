@@ -311,7 +311,7 @@ impl Server {
                 error,
             })?;
         *lock(&handle.flux) = flux.addresses();
-        let vista = Vista::start(handle.clone(), flux.intake());
+        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate());
         let vista = vista.map_err(|error| StartError::Thread {
             what: "Vista".to_owned(),
             error,

@@ -395,6 +395,12 @@ table! {
         /// Longest wait of a request for its points' delivery; then it is answered
         /// 503.
         wait_s: u32 = 10, 1..=3600, "seconds";
+        /// Histories asked for by POST /populate_metric or by Vista that wait, at most.
+        populate_queue_max: u32 = 1000, 1..=100_000, "histories";
+        /// Histories that are fetched at a time.
+        populate_running_max: u32 = 16, 1..=256, "histories";
+        /// Histories that are fetched at a time from one source.
+        populate_per_source_max: u32 = 2, 1..=256, "histories";
     }
 
     /// Files of points uploaded to Flux. Not yet in force.

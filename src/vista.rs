@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 pub use clock::{Clock, HostClock};
 pub use status::VistaStatus;
 
-use crate::flux::Intake;
+use crate::flux::{Intake, Populate};
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -44,13 +44,14 @@ pub struct Vista {
 }
 
 impl Vista {
-    /// Fetches what the settings in force name, and hands it to `intake`.
+    /// Fetches what the settings in force name, and hands it to `intake`; long gaps
+    /// and histories are left to `populate`.
     ///
     /// # Errors
     ///
     /// When a thread or the runtime cannot be made.
-    pub fn start(handle: Arc<Handle>, intake: Intake) -> io::Result<Self> {
-        Self::start_with(handle, intake, Arc::new(HostClock))
+    pub fn start(handle: Arc<Handle>, intake: Intake, populate: Populate) -> io::Result<Self> {
+        Self::start_with(handle, intake, populate, Arc::new(HostClock))
     }
 
     /// As [`Vista::start`], by another clock.
@@ -61,6 +62,7 @@ impl Vista {
     pub fn start_with(
         handle: Arc<Handle>,
         intake: Intake,
+        populate: Populate,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -68,7 +70,7 @@ impl Vista {
             .build()?;
         let (reload, reloads) = mpsc::unbounded_channel();
         let body = move || {
-            let runner = run::Runner::new(handle, intake, clock);
+            let runner = run::Runner::new(handle, intake, populate, clock);
             runtime.block_on(runner.run(reloads));
             // What still waits for Redis or a name is left behind.
             runtime.shutdown_background();

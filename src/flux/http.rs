@@ -27,6 +27,7 @@ use super::answer::Answer;
 use super::intake::Intake;
 use super::keys::KeyStore;
 use super::lock;
+use super::populate::{self, Populate};
 use super::status::EndpointStatus;
 use crate::server::Handle;
 use crate::settings::Settings;
@@ -42,6 +43,8 @@ pub struct Site {
     pub handle: Arc<Handle>,
     /// The way in.
     pub intake: Intake,
+    /// Histories fetched by request.
+    pub populate: Populate,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -75,7 +78,7 @@ impl InForce {
 
 impl Site {
     /// Under the settings that are in force.
-    pub fn new(handle: Arc<Handle>, intake: Intake) -> Self {
+    pub fn new(handle: Arc<Handle>, intake: Intake, populate: Populate) -> Self {
         let settings = handle.settings();
         let pieces = settings.flux.bodies_bytes_max / PIECE_BYTES;
         Self {
@@ -84,6 +87,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
             handle,
             intake,
+            populate,
         }
     }
 
@@ -96,6 +100,7 @@ impl Site {
     /// Goes on under these settings.
     pub fn reload(&self, settings: &Settings) {
         let next = InForce::new(&Arc::new(settings.clone()));
+        self.populate.reload(settings);
         *self.force.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
@@ -264,6 +269,12 @@ fn gunzip(bytes: &Bytes, bytes_max: usize, room: &mut Room) -> Result<Option<Byt
 /// Every endpoint, each with and without `/flux` in front.
 pub fn router(site: Arc<Site>) -> Router {
     let router = Router::new();
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        "populate_metric",
+        populate::request::answer,
+    );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
         .method_not_allowed_fallback(|| async {

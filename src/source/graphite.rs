@@ -338,7 +338,8 @@ pub type Span = Range<i64>;
 pub fn windows(resolutions: &[String], now: i64) -> Result<Vec<Span>, String> {
     let ages = resolutions.iter().map(|text| {
         let plain = text.strip_prefix('-').unwrap_or(text);
-        span_s(plain).ok_or_else(|| text.clone())
+        let span = span_s(plain).or_else(|| super::prometheus::duration_s(plain));
+        span.ok_or_else(|| text.clone())
     });
     let mut ages: Vec<i64> = ages.collect::<Result<_, _>>()?;
     ages.sort_unstable_by(|one, next| next.cmp(one));

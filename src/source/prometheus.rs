@@ -101,6 +101,27 @@ pub fn duration_s(text: &str) -> Option<i64> {
     (1..=1 << 32).contains(&sum).then_some(sum)
 }
 
+/// The window of a history that reaches as far back as the longest of these spans, to
+/// whole minutes: one answer holds the samples of every age. None without a span.
+///
+/// # Errors
+///
+/// The first that is no span.
+pub fn reach(resolutions: &[String], now: i64) -> Result<Vec<Range<i64>>, String> {
+    let ages = resolutions.iter().map(|text| {
+        let span = duration_s(text).or_else(|| super::graphite::span_s(text));
+        span.ok_or_else(|| text.clone())
+    });
+    let ages: Vec<i64> = ages.collect::<Result<_, _>>()?;
+    let end = super::minute::floor(now);
+    let oldest = ages.into_iter().max();
+    let window = oldest.map(|age| super::minute::floor(now - age)..end);
+    Ok(window
+        .filter(|window| !window.is_empty())
+        .into_iter()
+        .collect())
+}
+
 /// Whether this is a plain selector, such as `up{job="a"}`, so that its raw samples
 /// can be asked for.
 pub fn is_selector(expression: &str) -> bool {

@@ -165,7 +165,11 @@ impl Site {
     ///
     /// When it is no URL of a host, or one with a query.
     pub fn at(url: &HttpUrl) -> Result<Self, SiteError> {
-        let mut url = Url::parse(url.as_str()).map_err(|_| SiteError::Url)?;
+        Self::of_text(url.as_str())
+    }
+
+    pub(crate) fn of_text(url: &str) -> Result<Self, SiteError> {
+        let mut url = Url::parse(url).map_err(|_| SiteError::Url)?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(SiteError::Query);
         }
@@ -241,6 +245,19 @@ impl Site {
         }
         self.headers.insert(AUTHORIZATION, value);
         Ok(())
+    }
+
+    /// The path below which everything is asked, without a slash at its end.
+    pub fn base_path(&self) -> String {
+        let origin = self.base.find("://").map_or(0, |at| at + 3);
+        let path = self.base[origin..].find('/').map(|at| origin + at);
+        path.map_or_else(String::new, |at| self.base[at..].to_owned())
+    }
+
+    /// The same without any login, key or header.
+    pub fn without_login(mut self) -> Self {
+        self.headers.clear();
+        self
     }
 
     /// Whether it is asked with a login, a key or headers of its own.

@@ -20,7 +20,7 @@ pub struct Entry {
     /// The entry as it was configured.
     pub fetch: Fetch,
     /// Where it is asked for, and with which login.
-    pub site: Site,
+    pub site: Arc<Site>,
     /// How it is asked for.
     pub ask: Ask,
     /// Seconds between two fetches, at least a minute.
@@ -29,6 +29,13 @@ pub struct Entry {
     pub has_history: bool,
     /// What the operator should know, though it is no fault.
     pub notes: Vec<String>,
+}
+
+impl Entry {
+    /// Whether gaps can be filled as history is, of which there must be one series.
+    pub fn can_populate(&self) -> bool {
+        self.fetch.several == Several::Error && !matches!(self.ask, Ask::PrometheusUri(_))
+    }
 }
 
 /// How an entry is asked for.
@@ -127,6 +134,10 @@ fn judge(fetch: &Fetch, name_bytes_max: usize) -> Result<Entry, String> {
                 .to_owned(),
         );
     }
+    if fetch.several == Several::First && has_history {
+        has_history = false;
+        notes.push("populate_at_resolutions is not used with several = \"first\"".to_owned());
+    }
     if fetch.frequency < 60 {
         notes.push(format!(
             "frequency {} is taken as 60: only whole minutes are fetched",
@@ -136,7 +147,7 @@ fn judge(fetch: &Fetch, name_bytes_max: usize) -> Result<Entry, String> {
     Ok(Entry {
         metric,
         fetch: fetch.clone(),
-        site,
+        site: Arc::new(site),
         ask,
         frequency_s: i64::from(fetch.frequency.max(60)),
         has_history,

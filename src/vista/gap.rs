@@ -105,7 +105,7 @@ pub fn need(entry: &Entry, seen: &Seen, now_s: i64) -> Need {
         return piece(from_s, to_s);
     }
     if is_gap(entry, seen, last_s, now_s) {
-        if !seen.gave_up {
+        if !seen.gave_up && entry.can_populate() {
             return Need::Populate;
         }
         return piece(minute_of(last_s), to_s);

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::background::Link;
-use crate::flux::{Intake, Origin, Unavailable};
+use crate::flux::{Intake, Origin, Populate, Unavailable};
 use crate::logging::{Throttle, printable};
 use crate::server::Handle;
 use crate::settings::Settings;
@@ -77,12 +77,20 @@ struct Told {
 }
 
 impl Runner {
-    pub fn new(handle: Arc<Handle>, intake: Intake, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        handle: Arc<Handle>,
+        intake: Intake,
+        populate: Populate,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let settings = handle.settings();
         let tools = Tools {
             client: Client::new(source::Limits::of(&settings)),
+            handle: handle.clone(),
             intake,
+            populate,
             clock: clock.clone(),
+            tickets: Mutex::default(),
         };
         Self {
             link: Some(Link::new(settings.redis_url())),
@@ -164,7 +172,7 @@ impl Runner {
         while let Some(job) = self.core.take(now_ms) {
             let tools = self.tools.clone();
             self.deeds.spawn(async move {
-                let outcomes = tools.fetch(&job).await;
+                let outcomes = tools.work(&job).await;
                 Deed::Job(job, outcomes)
             });
         }
@@ -189,10 +197,10 @@ impl Runner {
             return;
         }
         self.learning.is_under_way = true;
-        let intake = self.tools.intake.clone();
+        let tools = self.tools.clone();
         self.deeds.spawn(async move {
             let metrics: Vec<&str> = unknown.iter().map(|it| it.1.metric.as_str()).collect();
-            let last = intake.last(&metrics).await;
+            let last = tools.last(&metrics).await;
             Deed::Learned(unknown.into_iter().map(|(id, _)| id).collect(), last)
         });
     }
@@ -307,15 +315,17 @@ impl Runner {
             return true;
         }
         self.published = Some(Instant::now());
+        let progress = self.tools.progress();
+        let is_moving = !progress.is_empty();
         let status = VistaStatus {
             enabled: self.is_enabled,
             inherited: self.inherited,
             redis_errors: self.redis_errors,
-            ..self.core.status(now_ms)
+            ..self.core.status(now_ms, &progress)
         };
         let board: &Mutex<VistaStatus> = &self.handle.boards.vista;
         *board.lock().unwrap_or_else(PoisonError::into_inner) = status;
-        false
+        is_moving
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use crate::settings::RemoteHostType;
 use crate::source::Site;
@@ -24,7 +25,7 @@ const SERVER_ERRORS_MAX: u32 = 3;
 const PHASE_MS_MAX: u64 = 5000;
 
 pub(super) struct Source {
-    site: Site,
+    site: Arc<Site>,
     host_type: RemoteHostType,
     phase_ms: i64,
     /// Entries that are due, in the order in which they became so.

@@ -510,7 +510,7 @@ fn a_source_that_asks_to_be_left_alone_is() {
     world.core.settle(&job, vec![Err(failure)], world.now_ms);
     world.run_for(299);
     assert_eq!(world.asked(0), 0);
-    let status = world.core.status(world.now_ms);
+    let status = world.core.status(world.now_ms, &BTreeMap::new());
     assert_eq!(status.entries[0].error, "status 429");
     assert!(status.sources[0].is_failing);
     world.run_for(10);
@@ -539,12 +539,15 @@ fn a_reload_keeps_what_is_known_of_entries_that_stay() {
     world.tables.push(table("graphite", "a.*", ""));
     let asked = world.asked(0);
     world.load();
-    let status = world.core.status(world.now_ms);
+    let status = world.core.status(world.now_ms, &BTreeMap::new());
     let states: Vec<&str> = status.entries.iter().map(|entry| entry.state).collect();
     assert_eq!(states, ["ok", "waiting", "disabled"]);
     world.run_for(HOUR_S);
     world.assert_whole("a", 60, 130);
     world.assert_whole("c", 60, 130);
     assert!(world.asked(0) - asked <= 62);
-    assert_eq!(world.core.status(world.now_ms).states["disabled"], 1);
+    assert_eq!(
+        world.core.status(world.now_ms, &BTreeMap::new()).states["disabled"],
+        1
+    );
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Core, Dropped, Outcome, Phase, Row, State, Task};
+use super::{Core, Dropped, Id, Outcome, Phase, Row, State, Task};
+use crate::flux::populate::Progress;
 use crate::settings::Fetch;
-use crate::vista::status::{EntryStatus, SourceStatus, VistaStatus};
+use crate::vista::status::{BackfillStatus, EntryStatus, SourceStatus, VistaStatus};
 
 /// What was done since the start; never goes back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,8 +50,9 @@ impl Core {
         self.totals
     }
 
-    /// What is shown of every entry and source at this time.
-    pub fn status(&self, now_ms: i64) -> VistaStatus {
+    /// What is shown of every entry and source at this time, with how far those are that
+    /// are being filled.
+    pub fn status(&self, now_ms: i64, progress: &BTreeMap<Id, Progress>) -> VistaStatus {
         let now_s = now_ms.div_euclid(1000);
         let rows = self.rows.iter().map(|row| match row {
             Row::Disabled(disabled) => EntryStatus {
@@ -62,7 +64,14 @@ impl Core {
                 ..blank(&entry.metric, &entry.fetch, "elsewhere")
             },
             Row::Here(id) => match self.states.get(id) {
-                Some(state) => state.status(now_s),
+                Some(state) => EntryStatus {
+                    backfill: progress.get(id).map(|progress| BackfillStatus {
+                        from_s: progress.from_s,
+                        to_s: progress.to_s,
+                        at_s: progress.at_s,
+                    }),
+                    ..state.status(now_s)
+                },
                 None => EntryStatus::default(),
             },
         });
