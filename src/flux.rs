@@ -12,9 +12,11 @@
 
 pub mod answer;
 pub mod carbon;
+mod direct;
 pub mod http;
 pub mod intake;
 pub mod keys;
+mod last;
 pub mod populate;
 pub mod status;
 
@@ -46,6 +48,7 @@ pub struct Flux {
     runtime: Option<Runtime>,
     gate: Gate,
     site: Arc<Site>,
+    carbon: Option<Arc<Carbon>>,
     open: Vec<Open>,
 }
 
@@ -71,15 +74,21 @@ impl Flux {
             .thread_name("skyring-flux")
             .enable_all()
             .build()?;
-        let intake = Intake::new(handle.clone());
+        let graphite = &settings.graphite;
+        let carbon = graphite.carbon_pickle.clone();
+        let carbon = carbon.map(|address| Carbon::start(runtime.handle(), address, graphite));
+        let carbon = carbon.map(Arc::new);
+        let intake = Intake::start(runtime.handle(), handle.clone(), carbon.clone());
         let populate = Populate::new(handle.clone(), intake.clone(), runtime.handle().clone());
         let mut flux = Self {
             runtime: Some(runtime),
             gate: Gate::new(limits(&settings.flux)),
             site: Arc::new(Site::new(handle, intake, populate)),
+            carbon,
             open: Vec::new(),
         };
         flux.open(sockets)?;
+        flux.show();
         Ok(flux)
     }
 
@@ -131,6 +140,7 @@ impl Flux {
     /// what is queued there has been accepted.
     pub fn reload(&mut self, settings: &Settings) {
         self.site.reload(settings);
+        self.site.intake.reload(settings);
         self.gate.set_limits(limits(&settings.flux));
         self.open.retain(|open| {
             let stays = settings.flux.listen.contains(&open.address);
@@ -141,6 +151,19 @@ impl Flux {
         });
     }
 
+    /// Has the server's status say how Flux stands at the moment.
+    fn show(&self) {
+        let (site, gate) = (Arc::downgrade(&self.site), self.gate.clone());
+        let show = move |status: &mut FluxStatus| {
+            if let Some(site) = site.upgrade() {
+                status.connections = gate.connections() as u64;
+                status.endpoints = site.endpoints();
+                site.intake.show(status);
+            }
+        };
+        *lock(&self.site.handle.boards.flux_now) = Some(Box::new(show));
+    }
+
     /// Takes nothing more in, and waits until what was taken is delivered, at most
     /// until `deadline`.
     pub fn stop(mut self, deadline: Instant) {
@@ -148,11 +171,18 @@ impl Flux {
         let Some(runtime) = self.runtime.take() else {
             return;
         };
-        let left = deadline.saturating_duration_since(Instant::now()) + CLOSE_SLACK;
+        let intake = &self.site.intake;
         runtime.block_on(async {
+            let until = tokio::time::Instant::from_std(deadline + CLOSE_SLACK);
             let closed = self.gate.wait_until_closed();
-            let _ = tokio::time::timeout(left, closed).await;
+            let _ = tokio::time::timeout_at(until, closed).await;
+            intake.begin_stop();
         });
+        let left = self.carbon.as_ref().map_or(0, |carbon| carbon.stop(deadline));
+        if left > 0 {
+            tracing::error!(left, "points could not be delivered to carbon in time");
+        }
+        runtime.block_on(intake.stop(deadline.into()));
         runtime.shutdown_timeout(CLOSE_SLACK);
     }
 }

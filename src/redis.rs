@@ -74,6 +74,13 @@ impl LinkBoard {
             .clone()
     }
 
+    /// The state of the first link that is not ready, if there is one.
+    pub fn trouble(&self) -> Option<LinkState> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = states.iter();
+        states.find(|state| **state != LinkState::Ready).cloned()
+    }
+
     /// Waits until every link is ready; false if `timeout` is over first.
     pub fn wait_ready(&self, timeout: Duration) -> bool {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);

@@ -155,6 +155,8 @@ pub(crate) struct Boards {
     pub side_keys: Arc<Mutex<SideKeysStatus>>,
     pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
     pub flux: Arc<Mutex<FluxStatus>>,
+    /// Fills in what Flux counts at the moment.
+    pub flux_now: Mutex<Option<Box<dyn Fn(&mut FluxStatus) + Send>>>,
     pub vista: Arc<Mutex<VistaStatus>>,
 }
 
@@ -663,9 +665,19 @@ impl Handle {
             roomba: lock(&self.boards.roomba).clone(),
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
-            flux: lock(&self.boards.flux).clone(),
+            flux: self.flux_status(),
             vista: lock(&self.boards.vista).clone(),
         }
+    }
+
+    fn flux_status(&self) -> FluxStatus {
+        let mut status = lock(&self.boards.flux).clone();
+        let addresses = lock(&self.flux);
+        status.addresses = addresses.iter().map(SocketAddr::to_string).collect();
+        if let Some(show) = &*lock(&self.boards.flux_now) {
+            show(&mut status);
+        }
+        status
     }
 
     /// As [`Server::submit`].
@@ -695,11 +707,10 @@ impl Handle {
 
     /// Why Redis takes nothing now, if it is known to be so.
     pub(crate) fn redis_trouble(&self) -> Option<String> {
-        let states = self.common.board.states();
-        states.into_iter().find_map(|state| match state {
-            LinkState::Ready => None,
-            LinkState::Away(error) => Some(format!("redis is not reachable: {error}")),
-            LinkState::Refusing(code) => Some(format!("redis refuses commands: {code}")),
+        self.common.board.trouble().map(|trouble| match trouble {
+            LinkState::Away(error) => format!("redis is not reachable: {error}"),
+            LinkState::Refusing(code) => format!("redis refuses commands: {code}"),
+            LinkState::Ready => String::new(),
         })
     }
 

@@ -94,6 +94,7 @@ impl From<Unavailable> for Answer {
     fn from(why: Unavailable) -> Self {
         let (reason, after) = match why {
             Unavailable::Full { retry_after } => ("full", retry_after),
+            Unavailable::Away { retry_after } => ("away", retry_after),
             Unavailable::Late { retry_after } => ("late", retry_after),
             Unavailable::Stopping => ("stopping", Duration::from_secs(5)),
         };

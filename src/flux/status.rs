@@ -17,12 +17,17 @@ pub struct FluxStatus {
     pub route: &'static str,
     /// Points taken and not yet delivered.
     pub queue_points: u64,
-    /// The bound of those.
-    pub queue_points_max: u64,
+    /// What those hold in memory, on the way to the data plane.
+    pub queue_bytes: u64,
+    /// The bound of that.
+    pub queue_bytes_max: u64,
     /// Points delivered.
     pub delivered: u64,
     /// Points not newer than the last of their metric.
     pub already_received: u64,
+    /// Metrics whose points were taken without looking for duplicates, since Redis could
+    /// not be asked.
+    pub unchecked: u64,
     /// Points that were taken and not delivered, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// The way to carbon, if that is the route.
