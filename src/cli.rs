@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, owner, roomba, send};
+use crate::{generate, get, host, import, owner, roomba, send, test_rules};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -88,6 +88,18 @@ pub enum Command {
     Owner {
         /// The metric's name, without redis.namespace
         metric: Vec<OsString>,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print what would become of metrics, and by which rule, list or node
+    ///
+    /// Names are read from standard input, one on a line. What other programs have put
+    /// into the skip hashes in Redis is not looked at.
+    TestRules {
+        /// Print each as one line of JSON
+        #[arg(long)]
+        json: bool,
         #[allow(missing_docs)]
         #[command(flatten)]
         options: Options,
@@ -166,6 +178,9 @@ pub fn run(
         Command::Config { default, options } => config(default, &options),
         Command::Owner { metric, options } => {
             with_settings(&options, |settings| owner::run(settings, metric))
+        }
+        Command::TestRules { json, options } => {
+            with_settings(&options, |settings| test_rules::run(settings, json))
         }
         Command::Import { file } => import::run(&file),
         Command::Send(options) => send::run(&options),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::catalogue;
 use crate::cli::{self, EXIT_USAGE, print, tell};
 use crate::settings::{DEFAULT_FILE, Settings};
 
@@ -61,6 +62,8 @@ pub enum Thing {
     CarbonRelay,
     /// A carbon-c-relay configuration
     CarbonCRelay,
+    /// What /metrics shows, as Markdown: each metric, and when to worry
+    Metrics,
 }
 
 /// Prints what the options name.
@@ -90,6 +93,7 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
         Thing::Config => return Ok(sample()),
         Thing::CarbonRelay => include_str!("generate/carbon-relay.conf"),
         Thing::CarbonCRelay => include_str!("generate/carbon-c-relay.conf"),
+        Thing::Metrics => return Ok(catalogue::markdown()),
     };
     let running = std::env::current_exe().ok();
     let binary = options.binary.as_deref().or(running.as_deref());

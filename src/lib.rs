@@ -58,6 +58,7 @@ mod background;
 pub mod batch;
 pub mod budget;
 pub mod carbon;
+pub mod catalogue;
 pub mod cli;
 pub mod connection;
 pub mod datagrams;
@@ -89,6 +90,7 @@ pub mod source;
 pub mod stats;
 pub mod status;
 pub mod stretch;
+pub mod test_rules;
 pub mod vista;
 pub mod wire;
 

@@ -48,6 +48,21 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// JSON of one line with the same escaped, as JSON escapes it: inside of strings it
+/// allows what a terminal does not bear, such as C1.
+pub fn printable_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hostile(c) {
+            // All of them have four digits at most, so none needs a surrogate pair.
+            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// How many lines of the level `error` were logged since the start.
 pub fn errors() -> u64 {
     ERRORS.load(Ordering::Relaxed)
@@ -212,16 +227,7 @@ impl<'a, W: Write + 'static> MakeWriter<'a> for JsonEscape<W> {
 impl<W: Write> Write for JsonEscapeWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let mut safe = String::with_capacity(text.len());
-        for c in line.chars() {
-            if is_hostile(c) {
-                // All of them have four digits at most, so none needs a surrogate pair.
-                safe.push_str(&format!("\\u{:04x}", u32::from(c)));
-            } else {
-                safe.push(c);
-            }
-        }
+        let mut safe = printable_json(text.strip_suffix('\n').unwrap_or(&text));
         safe.push('\n');
         self.0.write_all(safe.as_bytes())?;
         Ok(event.len())

@@ -29,7 +29,7 @@ use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
-use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
+use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status};
 use crate::vista::{Vista, VistaStatus};
 
 /// Messages that wait in a shard's inbox, at most.
@@ -641,6 +641,7 @@ impl Handle {
             reason,
             draining,
             listeners,
+            rules: counts.rules.iter().map(RuleStatus::new).collect(),
             latency_us: LatencyStatus::new(&counts),
             redis: RedisStatus {
                 connected: !states

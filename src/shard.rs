@@ -32,7 +32,7 @@ use crate::pipeline::{Arrival, Inquiry, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
 use crate::point::{Number, Point};
 use crate::redis::{self, LinkBoard};
-use crate::rules::Rules;
+use crate::rules::{Rules, rule};
 use crate::settings::{Listen, RedisUrl, Settings};
 use crate::stats::{Counts, Source};
 use crate::wire::pickle::{self, Decoder};
@@ -682,7 +682,7 @@ async fn serve(shard: Rc<Shard>, source: Source, stream: Stream, slot: Rc<Slot>,
 pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
     let decoder = pickle::scratch_bytes_max(settings.horizon.frame_bytes_max);
     let frame_points = pickle::points_max(settings.horizon.frame_bytes_max);
-    vec![
+    let mut parts = vec![
         (
             "points of one frame, beyond the buffers",
             (frame_points * batch::POINT_BYTES_MAX) as u64,
@@ -696,5 +696,11 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             "read and write buffers",
             (SCRATCH_BYTES + redis::LINK_BYTES) as u64,
         ),
-    ]
+    ];
+    if !settings.rule.is_empty() {
+        let caches = (settings.rule.len() * rule::CACHE_BYTES_MAX) as u64;
+        let diversions = admit::diversions_bytes_max(settings.horizon.metrics_max);
+        parts.push(("rules, and what they make of metrics", caches + diversions));
+    }
+    parts
 }

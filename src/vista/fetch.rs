@@ -295,7 +295,9 @@ fn undelivered(outcomes: Vec<Outcome>, error: Unavailable) -> Vec<Outcome> {
 
 fn unavailable(error: Unavailable) -> Failure {
     let wait = match error {
-        Unavailable::Full { retry_after } | Unavailable::Late { retry_after } => retry_after,
+        Unavailable::Full { retry_after }
+        | Unavailable::Away { retry_after }
+        | Unavailable::Late { retry_after } => retry_after,
         Unavailable::Stopping => FLUX_WAIT,
     };
     Failure {

@@ -231,7 +231,11 @@ impl Work<'_> {
             let given = self.shared.intake.deliver(Origin::Populate, points.clone());
             match given.await {
                 Ok(receipt) => return Ok(receipt),
-                Err(Unavailable::Full { retry_after } | Unavailable::Late { retry_after }) => {
+                Err(
+                    Unavailable::Full { retry_after }
+                    | Unavailable::Away { retry_after }
+                    | Unavailable::Late { retry_after },
+                ) => {
                     tokio::time::sleep(retry_after.clamp(Duration::from_millis(100), WAIT_MAX))
                         .await;
                 }
