@@ -16,7 +16,7 @@ mod direct;
 pub mod http;
 pub mod intake;
 pub mod keys;
-mod last;
+pub(crate) mod last;
 pub mod populate;
 pub mod status;
 
@@ -178,7 +178,10 @@ impl Flux {
             let _ = tokio::time::timeout_at(until, closed).await;
             intake.begin_stop();
         });
-        let left = self.carbon.as_ref().map_or(0, |carbon| carbon.stop(deadline));
+        let left = self
+            .carbon
+            .as_ref()
+            .map_or(0, |carbon| carbon.stop(deadline));
         if left > 0 {
             tracing::error!(left, "points could not be delivered to carbon in time");
         }

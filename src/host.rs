@@ -8,6 +8,7 @@ mod ports;
 mod redis;
 mod state;
 mod uring;
+mod vista;
 
 use std::fmt;
 
@@ -80,6 +81,7 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
     ];
     findings.extend(ports::check(settings, holder));
     findings.extend(redis::check(settings));
+    findings.extend(vista::check(settings));
     Report { findings, memory }
 }
 

@@ -23,6 +23,7 @@ mod inherit;
 mod keys;
 mod run;
 pub mod status;
+pub mod trial;
 
 use std::io;
 use std::sync::Arc;

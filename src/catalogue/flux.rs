@@ -60,12 +60,20 @@ pub(super) static METRICS: &[Metric] = &[
         read: |status, samples| samples.put(&[], status.flux.queue_points),
     },
     Metric {
-        name: "skyring_flux_queue_points_max",
+        name: "skyring_flux_queue_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Memory of those.",
+        worry: "it is near skyring_flux_queue_bytes_max",
+        read: |status, samples| samples.put(&[], status.flux.queue_bytes),
+    },
+    Metric {
+        name: "skyring_flux_queue_bytes_max",
         kind: Kind::Gauge,
         labels: &[],
         help: "The bound of those; behind it clients are answered 503.",
         worry: "",
-        read: |status, samples| samples.put(&[], status.flux.queue_points_max),
+        read: |status, samples| samples.put(&[], status.flux.queue_bytes_max),
     },
     Metric {
         name: "skyring_flux_delivered_points_total",

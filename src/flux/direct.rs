@@ -233,9 +233,8 @@ fn missing(points: &[OwnedPoint], outcome: &Outcome) -> Vec<(usize, DropReason)>
         .collect();
     if !outcome.lost_metrics.is_empty() {
         let lost = outcome.lost_metrics.iter();
-        let lost: HashMap<&[u8], DropReason> = lost
-            .map(|(metric, reason)| (&**metric, *reason))
-            .collect();
+        let lost: HashMap<&[u8], DropReason> =
+            lost.map(|(metric, reason)| (&**metric, *reason)).collect();
         let places = points.iter().enumerate();
         missing.extend(places.filter_map(|(place, point)| {
             let reason = lost.get(point.name.as_bytes())?;

@@ -155,12 +155,7 @@ impl Intake {
         let settings = handle.settings();
         let flux = &settings.flux;
         let keep_s = settings.redis.full_duration_s;
-        let last = Last::start(
-            runtime,
-            settings.redis_url(),
-            flux.last_metrics_max,
-            keep_s,
-        );
+        let last = Last::start(runtime, settings.redis_url(), flux.last_metrics_max, keep_s);
         let pieces = u32::try_from(flux.queue_bytes_max / PIECE_BYTES).unwrap_or(u32::MAX >> 4);
         let route = match carbon {
             Some(carbon) => Route::Carbon(carbon),

@@ -69,6 +69,17 @@ enum Link {
     Down,
 }
 
+/// The last timestamps in Redis, asked for once, for a command that needs no server.
+///
+/// # Errors
+///
+/// When Redis cannot be asked.
+pub(crate) async fn noted(url: &RedisUrl, metrics: &[&str]) -> RedisResult<Vec<Option<i64>>> {
+    let client = redis::Client::open(url.connection_info()?)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    store::look_up(&mut connection, metrics).await
+}
+
 /// What became of points that asked to pass.
 pub(super) struct Passed {
     /// Those that do; each of them must be settled.
@@ -145,7 +156,10 @@ impl Last {
                 }
                 Tried::Unknown(unknown) => unknown,
             };
-            let metrics: Vec<&str> = unknown.iter().map(|place| &*points[*place].metric).collect();
+            let metrics: Vec<&str> = unknown
+                .iter()
+                .map(|place| &*points[*place].metric)
+                .collect();
             match self.look_up(&metrics).await {
                 Ok(last) => {
                     let last = last.into_iter().map(|last| last.unwrap_or(i64::MIN));
@@ -155,7 +169,9 @@ impl Last {
                 Err(error) => {
                     report(&error);
                     let unchecked = metrics.len() as u64;
-                    self.shared.unchecked.fetch_add(unchecked, Ordering::Relaxed);
+                    self.shared
+                        .unchecked
+                        .fetch_add(unchecked, Ordering::Relaxed);
                     terms.unknown_pass = true;
                 }
             }
@@ -317,7 +333,10 @@ impl Last {
     fn give_back(&self, marks: Vec<table::Mark>) {
         let given_up = self.table().give_back(marks);
         if given_up > 0 {
-            tracing::warn!(given_up, "last timestamps that Redis could not be told are forgotten: flux.last_metrics_max wait already");
+            tracing::warn!(
+                given_up,
+                "last timestamps that Redis could not be told are forgotten: flux.last_metrics_max wait already"
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ use super::entry::{Ask, Checked, Disabled, Entry};
 use super::gap::{self, MINUTE_S, Need, Seen, Window};
 
 use source::Source;
+use view::Slowest;
 pub use view::Totals;
 
 /// How far apart the windows of targets may begin that are asked for together: a window
@@ -46,7 +47,7 @@ pub struct Limits {
 }
 
 /// An entry of a running core, for as long as it is configured alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u64);
 
 /// Something to do.
@@ -58,6 +59,8 @@ pub struct Job {
     pub asked: Vec<Asked>,
     /// What is to be done.
     pub task: Task,
+    /// When it was begun, in milliseconds since 1970.
+    pub begun_ms: i64,
 }
 
 /// An entry that is asked for.
@@ -158,6 +161,7 @@ pub struct Core {
     next_id: u64,
     next_source: usize,
     totals: Totals,
+    slowest: Slowest,
     random: fastrand::Rng,
 }
 
@@ -212,6 +216,7 @@ impl Core {
             next_id: 0,
             next_source: 0,
             totals: Totals::default(),
+            slowest: Slowest::default(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -417,7 +422,7 @@ impl Core {
         };
         let source = self.sources.get_mut(&number)?;
         source.running += 1;
-        Some(self.job(number, ids, task, Phase::Fetching))
+        Some(self.job(number, ids, task, now_ms))
     }
 
     /// Adds to the first of `ids` others of the same Graphite that can be asked for with
@@ -461,10 +466,14 @@ impl Core {
     fn begin_populate(&mut self, number: usize, now_ms: i64) -> Option<Job> {
         let source = self.sources.get_mut(&number)?;
         let id = source.next_populate(&self.limits, now_ms)?;
-        Some(self.job(number, vec![id], Task::Populate, Phase::Populating))
+        Some(self.job(number, vec![id], Task::Populate, now_ms))
     }
 
-    fn job(&mut self, source: usize, ids: Vec<Id>, task: Task, phase: Phase) -> Job {
+    fn job(&mut self, source: usize, ids: Vec<Id>, task: Task, begun_ms: i64) -> Job {
+        let phase = match task {
+            Task::Populate => Phase::Populating,
+            _ => Phase::Fetching,
+        };
         let mut asked = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(state) = self.states.get_mut(&id) {
@@ -482,12 +491,16 @@ impl Core {
             source,
             asked,
             task,
+            begun_ms,
         }
     }
 
     /// Ends a job: what became of each entry of it.
     pub fn settle(&mut self, job: &Job, outcomes: Vec<Outcome>, now_ms: i64) {
         let is_populate = job.task == Task::Populate;
+        if !is_populate {
+            self.slowest.note(now_ms, now_ms - job.begun_ms);
+        }
         self.totals.end(job.task, &outcomes);
         if let Some(source) = self.sources.get_mut(&job.source) {
             source.end(is_populate, &outcomes, now_ms, &mut self.random);

@@ -19,6 +19,10 @@ pub struct VistaStatus {
     pub requests_failed: u64,
     /// Metrics in good answers.
     pub fetched: u64,
+    /// Metrics in good answers of which points were delivered.
+    pub delivered: u64,
+    /// The longest time that a question took lately, in milliseconds.
+    pub slowest_ms: u64,
     /// Histories and gaps that were begun to be filled.
     pub populates: u64,
     /// Those that failed.

@@ -119,11 +119,15 @@ pub(super) async fn write(
     let metrics: Vec<&str> = marks.iter().map(|mark| &*mark.metric).collect();
     for _ in 0..ATTEMPTS {
         // A script would do it in one step, but its changes are told to us too.
-        redis::cmd("WATCH").arg(HASH).query_async::<()>(connection).await?;
+        redis::cmd("WATCH")
+            .arg(HASH)
+            .query_async::<()>(connection)
+            .await?;
         let there = look_up(connection, &metrics).await?;
-        let newer = marks.iter().zip(&there).filter(|(mark, there)| {
-            there.is_none_or(|there| there < mark.timestamp)
-        });
+        let newer = marks
+            .iter()
+            .zip(&there)
+            .filter(|(mark, there)| there.is_none_or(|there| there < mark.timestamp));
         let mut change = redis::pipe();
         change.atomic();
         for (mark, _) in newer {
@@ -181,9 +185,18 @@ mod tests {
     #[test]
     fn timestamps_are_read_from_all_texts_that_are_found() {
         for (text, expected) in [
-            ("{'timestamp': 1700000000, 'value': 1.5}", Some(1_700_000_000)),
-            ("{'timestamp': 1700000000, 'value': nan}", Some(1_700_000_000)),
-            ("{'timestamp': 1700000000, 'value': None}", Some(1_700_000_000)),
+            (
+                "{'timestamp': 1700000000, 'value': 1.5}",
+                Some(1_700_000_000),
+            ),
+            (
+                "{'timestamp': 1700000000, 'value': nan}",
+                Some(1_700_000_000),
+            ),
+            (
+                "{'timestamp': 1700000000, 'value': None}",
+                Some(1_700_000_000),
+            ),
             ("{'timestamp': None, 'value': None}", None),
             ("[1700000000, 1.5]", Some(1_700_000_000)),
             ("[1700000000, None]", Some(1_700_000_000)),

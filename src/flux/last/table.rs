@@ -379,7 +379,12 @@ mod tests {
     fn twice_in_one_request_passes_once() {
         let mut table = table();
         let learned = learned("a", None);
-        let points = [point("a", 10), point("a", 10), point("a", 9), point("a", 11)];
+        let points = [
+            point("a", 10),
+            point("a", 10),
+            point("a", 9),
+            point("a", 11),
+        ];
         let passed = passed(table.admit(&points, &learned, STRICT));
         assert_eq!(passed, [true, false, false, true]);
     }

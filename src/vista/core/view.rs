@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Core, Dropped, Id, Outcome, Phase, Row, State, Task};
 use crate::flux::populate::Progress;
 use crate::settings::Fetch;
+use crate::vista::gap::MINUTE_S;
 use crate::vista::status::{BackfillStatus, EntryStatus, SourceStatus, VistaStatus};
 
 /// What was done since the start; never goes back.
@@ -14,6 +15,7 @@ pub struct Totals {
     pub requests: u64,
     pub requests_failed: u64,
     pub fetched: u64,
+    pub delivered: u64,
     pub populates: u64,
     pub populates_failed: u64,
     pub points: u64,
@@ -34,7 +36,11 @@ impl Totals {
             Task::Populate if good == 0 => self.populates_failed += 1,
             Task::Populate => {}
             _ if good == 0 => self.requests_failed += 1,
-            _ => self.fetched += good as u64,
+            _ => {
+                self.fetched += good as u64;
+                let delivered = outcomes.iter().flatten().filter(|looked| looked.points > 0);
+                self.delivered += delivered.count() as u64;
+            }
         }
     }
 
@@ -91,6 +97,8 @@ impl Core {
             requests: totals.requests,
             requests_failed: totals.requests_failed,
             fetched: totals.fetched,
+            delivered: totals.delivered,
+            slowest_ms: self.slowest.over_ms(now_ms).unsigned_abs(),
             populates: totals.populates,
             populates_failed: totals.populates_failed,
             points: totals.points,
@@ -157,6 +165,35 @@ impl State {
             points: self.points,
             notes: self.entry.notes.clone(),
             ..blank(&self.entry.metric, &self.entry.fetch, state)
+        }
+    }
+}
+
+/// The longest of what was measured in this minute and the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slowest {
+    minute: i64,
+    now_ms: i64,
+    before_ms: i64,
+}
+
+impl Slowest {
+    pub fn note(&mut self, at_ms: i64, took_ms: i64) {
+        self.turn(at_ms);
+        self.now_ms = self.now_ms.max(took_ms);
+    }
+
+    fn over_ms(mut self, at_ms: i64) -> i64 {
+        self.turn(at_ms);
+        self.now_ms.max(self.before_ms)
+    }
+
+    fn turn(&mut self, at_ms: i64) {
+        let minute = at_ms.div_euclid(MINUTE_S * 1000);
+        if minute != self.minute {
+            let is_next = minute == self.minute + 1;
+            self.before_ms = if is_next { self.now_ms } else { 0 };
+            (self.minute, self.now_ms) = (minute, 0);
         }
     }
 }
