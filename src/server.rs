@@ -30,7 +30,7 @@ use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status};
-use crate::vista::{Vista, VistaStatus};
+use crate::vista::{Clock, HostClock, Vista, VistaStatus};
 
 /// Messages that wait in a shard's inbox, at most.
 const INBOX_MESSAGES: usize = 4096;
@@ -209,6 +209,16 @@ impl Server {
     ///
     /// When the host, the state directory or an address does not allow it.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with_clock(settings, Arc::new(HostClock))
+    }
+
+    /// As [`Server::start`], with metrics fetched by another clock than the host's: what
+    /// takes days can be seen in a moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn start_with_clock(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         host::require(&settings)?;
         host::raise_file_limit();
         let state_lock = StateLock::acquire(&settings.state_dir)?;
@@ -313,7 +323,7 @@ impl Server {
                 error,
             })?;
         *lock(&handle.flux) = flux.addresses();
-        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate());
+        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate(), clock);
         let vista = vista.map_err(|error| StartError::Thread {
             what: "Vista".to_owned(),
             error,

@@ -45,22 +45,13 @@ pub struct Vista {
 }
 
 impl Vista {
-    /// Fetches what the settings in force name, and hands it to `intake`; long gaps
-    /// and histories are left to `populate`.
+    /// Fetches what the settings in force name, when it is due by `clock`, and hands it
+    /// to `intake`; long gaps and histories are left to `populate`.
     ///
     /// # Errors
     ///
     /// When a thread or the runtime cannot be made.
-    pub fn start(handle: Arc<Handle>, intake: Intake, populate: Populate) -> io::Result<Self> {
-        Self::start_with(handle, intake, populate, Arc::new(HostClock))
-    }
-
-    /// As [`Vista::start`], by another clock.
-    ///
-    /// # Errors
-    ///
-    /// As [`Vista::start`].
-    pub fn start_with(
+    pub fn start(
         handle: Arc<Handle>,
         intake: Intake,
         populate: Populate,

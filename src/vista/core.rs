@@ -169,7 +169,7 @@ pub struct Core {
 enum Row {
     Here(Id),
     Elsewhere(Arc<Entry>, String),
-    Disabled(Disabled),
+    Disabled(Box<Disabled>),
 }
 
 struct State {

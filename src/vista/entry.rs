@@ -61,7 +61,7 @@ pub struct Disabled {
 }
 
 /// What became of an entry of `vista.fetch`.
-pub type Checked = Result<Arc<Entry>, Disabled>;
+pub type Checked = Result<Arc<Entry>, Box<Disabled>>;
 
 /// Judges every entry, in their order. Of two that would have the same name, the first
 /// keeps it.
@@ -85,11 +85,11 @@ pub fn check(settings: &Settings) -> Vec<Checked> {
                 names.insert(entry.metric.clone(), index);
                 Ok(Arc::new(entry))
             }
-            Err(fault) => Err(Disabled {
+            Err(fault) => Err(Box::new(Disabled {
                 metric: fallback_name(fetch),
                 fetch: fetch.clone(),
                 fault,
-            }),
+            })),
         }
     });
     checked.collect()
