@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, owner, roomba, send, test_rules, vista};
+use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules, top, vista};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -92,6 +92,10 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Watch a running server in the terminal: what its page shows, every two seconds
+    ///
+    /// q ends it, t shows other talkers.
+    Top(top::TopOptions),
     /// Print what would become of metrics, and by which rule, list or node
     ///
     /// Names are read from standard input, one on a line. What other programs have put
@@ -111,6 +115,17 @@ pub enum Command {
     ///
     /// What the file says of ports and limits is what the configuration says.
     Generate(generate::Options),
+    /// Print the script that completes this command line in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or that of one command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// What can be tried of Vista.
@@ -212,6 +227,11 @@ pub fn run(
         Command::Vista(VistaCommand::Test { name, options }) => {
             with_settings(&options, |settings| vista::trial::run(settings, &name))
         }
+        Command::Top(top) => with_settings(&top.options, |settings| {
+            top::run(top.url.as_deref(), settings)
+        }),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::man(command.as_deref()),
         Command::Generate(options) => with_settings(&options.settings, |settings| {
             generate::run(&options, settings)
         }),

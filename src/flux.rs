@@ -10,15 +10,29 @@
 //! [`intake`] is the one way in: it leaves out what was received before, keeps what
 //! was taken until it is delivered, and says so to whoever waits.
 
+pub mod aggregate;
 pub mod answer;
 pub mod carbon;
+mod checks;
 mod direct;
+pub mod fill;
 pub mod http;
 pub mod intake;
+mod json;
 pub mod keys;
 pub(crate) mod last;
+mod liveness;
+mod metric_data;
+mod metric_data_post;
+mod points;
 pub mod populate;
+mod post;
+pub mod prometheus;
+mod quota;
 pub mod status;
+mod store;
+mod telegraf;
+mod victoria;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +42,7 @@ use std::time::{Duration, Instant};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use carbon::Carbon;
 pub use http::Site;
@@ -35,6 +50,7 @@ pub use intake::{FluxPoint, Intake, Origin, Receipt, Unavailable};
 pub use populate::Populate;
 pub use status::FluxStatus;
 
+use crate::background::Background;
 use crate::http::{Gate, Limits};
 use crate::server::Handle;
 use crate::settings::{FluxSettings, Settings};
@@ -43,12 +59,21 @@ use crate::settings::{FluxSettings, Settings};
 /// own time.
 const CLOSE_SLACK: Duration = Duration::from_secs(1);
 
+/// What threads of Flux are to others of the host, as `nice` has it.
+const NICE: i32 = 5;
+/// Memory of a connection's task, in bytes.
+const TASK_BYTES: u64 = 16 << 10;
+/// What a body and what is read from it take, for each of its bytes.
+const READ_BYTES_MAX: u64 = 20;
+
 /// The part of the server that takes points over HTTP, and its runtime.
 pub struct Flux {
     runtime: Option<Runtime>,
     gate: Gate,
     site: Arc<Site>,
     carbon: Option<Arc<Carbon>>,
+    aggregation: JoinHandle<()>,
+    filling: Option<Background>,
     open: Vec<Open>,
 }
 
@@ -72,6 +97,7 @@ impl Flux {
         let runtime = Builder::new_multi_thread()
             .worker_threads(settings.flux.threads as usize)
             .thread_name("skyring-flux")
+            .on_thread_start(step_back)
             .enable_all()
             .build()?;
         let graphite = &settings.graphite;
@@ -79,9 +105,14 @@ impl Flux {
         let carbon = carbon.map(|address| Carbon::start(runtime.handle(), address, graphite));
         let carbon = carbon.map(Arc::new);
         let intake = Intake::start(runtime.handle(), handle.clone(), carbon.clone());
+        let aggregation = runtime.spawn(intake.aggregator().clone().run(intake.clone()));
+        let (filler, url) = (intake.filler(), settings.redis_url());
+        let filling = filler.start(runtime.handle().clone(), intake.clone(), url)?;
         let populate = Populate::new(handle.clone(), intake.clone(), runtime.handle().clone());
         let mut flux = Self {
             runtime: Some(runtime),
+            aggregation,
+            filling: Some(filling),
             gate: Gate::new(limits(&settings.flux)),
             site: Arc::new(Site::new(handle, intake, populate)),
             carbon,
@@ -89,6 +120,9 @@ impl Flux {
         };
         flux.open(sockets)?;
         flux.show();
+        if let Some(runtime) = &flux.runtime {
+            runtime.spawn(liveness::run(Arc::downgrade(&flux.site)));
+        }
         Ok(flux)
     }
 
@@ -159,6 +193,7 @@ impl Flux {
                 status.connections = gate.connections() as u64;
                 status.endpoints = site.endpoints();
                 site.intake.show(status);
+                site.populate.show(status);
             }
         };
         *lock(&self.site.handle.boards.flux_now) = Some(Box::new(show));
@@ -172,10 +207,21 @@ impl Flux {
             return;
         };
         let intake = &self.site.intake;
+        if let Some(filling) = self.filling.take() {
+            filling.stop();
+        }
         runtime.block_on(async {
             let until = tokio::time::Instant::from_std(deadline + CLOSE_SLACK);
             let closed = self.gate.wait_until_closed();
             let _ = tokio::time::timeout_at(until, closed).await;
+            self.aggregation.abort();
+            let _ = (&mut self.aggregation).await;
+            let aggregator = intake.aggregator();
+            let _ = tokio::time::timeout_at(until, aggregator.finish(intake)).await;
+            let left = aggregator.status().waiting;
+            if left > 0 {
+                tracing::error!(left, "aggregated points could not be delivered");
+            }
             intake.begin_stop();
         });
         let left = self
@@ -188,6 +234,39 @@ impl Flux {
         runtime.block_on(intake.stop(deadline.into()));
         runtime.shutdown_timeout(CLOSE_SLACK);
     }
+}
+
+/// Has the system prefer other threads, the shards above all, where they want the same
+/// CPU.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "a thread of Flux keeps its priority");
+    }
+}
+
+/// Worst-case memory of Flux, one line for each bound, in bytes.
+pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
+    let flux = &settings.flux;
+    let connections = match flux.listen.is_empty() {
+        true => 0,
+        // A head and an answer each, and the task.
+        false => u64::from(flux.connections_max) * (2 * flux.head_bytes_max as u64 + TASK_BYTES),
+    };
+    vec![
+        ("Flux: connections", connections),
+        (
+            "Flux: bodies, and what is read from them",
+            READ_BYTES_MAX * flux.bodies_bytes_max as u64,
+        ),
+        (
+            "Flux: points on their way to Redis",
+            flux.queue_bytes_max as u64,
+        ),
+        (
+            "Flux: last timestamps",
+            last::bytes_max(flux.last_metrics_max),
+        ),
+    ]
 }
 
 fn limits(settings: &FluxSettings) -> Limits {

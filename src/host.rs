@@ -2,6 +2,7 @@
 //! fault says in words how to mend it.
 
 mod cpus;
+mod graphite;
 mod limits;
 mod memory;
 mod ports;
@@ -81,6 +82,7 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
     ];
     findings.extend(ports::check(settings, holder));
     findings.extend(redis::check(settings));
+    findings.extend(graphite::check(settings));
     findings.extend(vista::check(settings));
     Report { findings, memory }
 }

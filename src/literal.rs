@@ -32,7 +32,12 @@ pub(crate) enum Fault {
 ///
 /// [`Fault::TooLong`], or [`Fault::Syntax`] for whatever else a text may be.
 pub(crate) fn parse(text: &str) -> Result<Value, Fault> {
-    if text.len() > TEXT_BYTES_MAX {
+    parse_within(text, TEXT_BYTES_MAX)
+}
+
+/// The same of a text that may be as long as this.
+pub(crate) fn parse_within(text: &str, bytes_max: usize) -> Result<Value, Fault> {
+    if text.len() > bytes_max {
         return Err(Fault::TooLong);
     }
     let mut scanner = Scanner { rest: text };

@@ -36,6 +36,7 @@ use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::stats::{Counts, DropReason, Source, rule_counts};
 use crate::stretch;
+use crate::talkers::{Brought, Talkers};
 use crate::wire::resp::Encoder;
 
 /// A metric that has points is made known again when this long has passed since
@@ -99,6 +100,8 @@ impl Arrival {
 pub struct Pipeline {
     /// What this shard counts.
     pub counts: Counts,
+    /// Who brings the most of it.
+    pub talkers: Talkers,
     metrics: Metrics,
     rules: Arc<Rules>,
     encoder: Encoder,
@@ -136,6 +139,7 @@ impl Pipeline {
     pub fn new(settings: &Settings, budget: Arc<Budget>) -> Self {
         let mut pipeline = Self {
             counts: Counts::new(),
+            talkers: Talkers::default(),
             metrics: Metrics::new(settings.horizon.metrics_max),
             rules: Arc::new(Rules::new(settings)),
             encoder: Encoder::new(&settings.redis.namespace),
@@ -242,6 +246,7 @@ impl Pipeline {
             }
             refused += self.append_group(&group[..count], turn, received, completion.as_ref());
             received += count as u64;
+            self.talkers.note_points(&group[..count]);
         }
         let counts = self.counts.source(source);
         counts.received += received;
@@ -312,7 +317,7 @@ impl Pipeline {
         let (metric, name) = match &way {
             Way::Known(metric) => (Some(*metric), point.name),
             Way::New => {
-                let inserted = self.metrics.insert(point.name, probe, &self.rules, None);
+                let inserted = self.insert(point.name, probe, None);
                 (inserted, point.name)
             }
             Way::Named(name) => (None, &**name),
@@ -387,8 +392,14 @@ impl Pipeline {
         if let Err(reason) = self.rules.check_name(&name) {
             return (None, Err(reason));
         }
-        let known = self.metrics.look_up(&name);
-        match known.or_else(|| self.metrics.insert_undecided(&name)) {
+        let mut entry = self.metrics.look_up(&name);
+        if entry.is_none() {
+            entry = self.metrics.insert_undecided(&name);
+            if entry.is_some() {
+                self.note_series(&name);
+            }
+        }
+        match entry {
             Some(id) => {
                 let verdict = self.metrics.verdict(id, &self.rules);
                 (Some(id), verdict.map_or(Ok(Way::Known(id)), Err))
@@ -404,10 +415,27 @@ impl Pipeline {
         if let Err(reason) = verdict
             && reason.is_remembered()
         {
-            let kept = self.metrics.insert(name, probe, &self.rules, Some(reason));
+            let kept = self.insert(name, probe, Some(reason));
             self.counts.metrics_not_kept += u64::from(kept.is_none());
         }
         verdict
+    }
+
+    /// Gives a metric an entry, if there is room.
+    fn insert(
+        &mut self,
+        name: &[u8],
+        probe: &Probe,
+        verdict: Option<DropReason>,
+    ) -> Option<MetricId> {
+        let metric = self.metrics.insert(name, probe, &self.rules, verdict)?;
+        self.note_series(name);
+        Some(metric)
+    }
+
+    fn note_series(&mut self, name: &[u8]) {
+        self.counts.series_new += 1;
+        self.talkers.note_series(name);
     }
 
     // ---- flush ----------------------------------------------------------
@@ -535,6 +563,14 @@ impl Pipeline {
         counts
     }
 
+    /// What was received so far from one source, and all new series.
+    pub fn brought(&self, source: Source) -> Brought {
+        Brought {
+            points: self.counts.sources[source as usize].received,
+            series: self.counts.series_new,
+        }
+    }
+
     /// Takes up what a reload may change.
     pub fn reload(&mut self, settings: &Settings, rules: Arc<Rules>) {
         self.counts.rules = rule_counts(rules.list(), &self.counts.rules);
@@ -566,6 +602,7 @@ impl Pipeline {
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
+        self.talkers.tick();
         // Room in the budget may have come from another shard.
         self.wake_connections();
         if self.metrics.is_full() && self.swept.elapsed() > SWEEP {

@@ -278,14 +278,14 @@ impl SkipLists {
 /// part of, and a name among whose dotted elements are all of the pattern's, in any
 /// order. A pattern with an element twice fits only in the first way.
 #[derive(Clone, Debug)]
-struct Patterns {
+pub(crate) struct Patterns {
     texts: Vec<String>,
     parts: Vec<memmem::Finder<'static>>,
     elements: Vec<Vec<Box<[u8]>>>,
 }
 
 impl Patterns {
-    fn new(texts: &[String]) -> Self {
+    pub(crate) fn new(texts: &[String]) -> Self {
         let part = |text: &String| memmem::Finder::new(text.as_bytes()).into_owned();
         let elements = |text: &String| -> Option<Vec<Box<[u8]>>> {
             let all: Vec<Box<[u8]>> = dotted(text.as_bytes()).map(Box::from).collect();
@@ -305,7 +305,7 @@ impl Patterns {
         Some(text)
     }
 
-    fn fit(&self, name: &[u8]) -> bool {
+    pub(crate) fn fit(&self, name: &[u8]) -> bool {
         if self.parts.iter().any(|part| part.find(name).is_some()) {
             return true;
         }
@@ -451,7 +451,9 @@ mod tests {
         let owners = |count: usize| {
             let shards: Vec<String> = (0..count).map(|n| format!("node{n} = {n}")).collect();
             let shards = format!("cluster.shards={{ {} }}", shards.join(", "));
-            rules(&[&shards, "cluster.node=node0"]).owners().clone()
+            rules(&[&shards, "cluster.node=node0", "flux.listen=[]"])
+                .owners()
+                .clone()
         };
         for (name, two, three) in [
             ("a.b", 0, 0),
@@ -475,7 +477,7 @@ mod tests {
     #[test]
     fn nodes_go_by_their_numbers_and_not_by_their_names() {
         let table = "cluster.shards={ a = 2, b = 0, c = 1 }";
-        let rules = rules(&[table, "cluster.node=c"]);
+        let rules = rules(&[table, "cluster.node=c", "flux.listen=[]"]);
         assert_eq!(rules.owners().owner(b"stats.web01.cpu.user"), Some("a"));
         assert_eq!(rules.judge(b"vista.app1.requests"), Ok(()));
         assert_eq!(rules.judge(b"a.b"), Err(DropReason::NotMine));

@@ -9,6 +9,8 @@
 //! | `worker.metrics_received` | pass | metrics received, each once, if any |
 //! | `listen.udp_chunks_dropped` | pass | datagrams that the kernel had no room for, if any |
 //!
+//! Those about Flux are in `self_metrics/flux.rs`; and, if metrics are fetched:
+//!
 //! | `skyline.vista.<name>.` | each pass, if metrics are fetched |
 //! | --- | --- |
 //! | `fetcher.sent_to_flux` | metrics of which points were delivered, and histories begun |
@@ -23,6 +25,7 @@
 //! `self_metrics.carbon` these metrics are sent there; without it this server takes
 //! them in itself.
 
+mod flux;
 mod literal;
 mod relay;
 mod waiting;
@@ -34,6 +37,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::background::{Background, Link, Stop};
+use crate::flux::FluxStatus;
 use crate::logging::Throttle;
 use crate::point::Number;
 use crate::server::Handle;
@@ -123,6 +127,7 @@ struct Maker {
     /// At the end of the last pass; `None` if that made no self metrics, so that
     /// there is nothing to compare with.
     before: Option<Totals>,
+    flux: FluxStatus,
     is_told: bool,
 }
 
@@ -165,6 +170,7 @@ impl Maker {
             waiting: Waiting::default(),
             sizes: (0, 0),
             before: Some(Totals::default()),
+            flux: FluxStatus::default(),
             is_told: false,
         }
     }
@@ -209,6 +215,7 @@ impl Maker {
         let (sum, count) = std::mem::take(&mut self.sizes);
         let mean = sum as f64 / f64::from(count.max(1));
         self.put(settings, "worker.queue_size_60s_avg", mean);
+        self.make_of_flux(settings, &status.flux);
         let received = side_keys::read(&self.side_keys);
         let listeners = || status.listeners.values();
         let drops = listeners().filter_map(|listener| listener.kernel_drops);
@@ -254,14 +261,24 @@ impl Maker {
         }
     }
 
+    fn make_of_flux(&mut self, settings: &Settings, now: &FluxStatus) {
+        if !settings.flux.listen.is_empty() {
+            let has_quotas = !settings.flux.quotas.is_empty();
+            for (name, value) in flux::figures(&self.flux, now, has_quotas) {
+                self.put_of(settings, "flux", &name, value as f64);
+            }
+        }
+        self.flux = now.clone();
+    }
+
     fn put(&mut self, settings: &Settings, name: &str, value: f64) {
         self.put_of(settings, "horizon", name, value);
     }
 
-    fn put_of(&mut self, settings: &Settings, part: &str, name: &str, value: f64) {
+    fn put_of(&mut self, settings: &Settings, program: &str, name: &str, value: f64) {
         let name = match settings.self_metrics.name.as_str() {
-            "" => format!("skyline.{part}.{name}"),
-            host => format!("skyline.{part}.{host}.{name}"),
+            "" => format!("skyline.{program}.{name}"),
+            host => format!("skyline.{program}.{host}.{name}"),
         };
         self.status.points_made += 1;
         self.waiting.push(OwnedPoint {

@@ -22,8 +22,8 @@ use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
 pub use records::{
-    Fetch, Headers, Keys, NamespaceKeys, Quotas, Remote, RemoteHostType, SecretFile, Several,
-    ShardTable,
+    Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
+    SecretFile, Several, ShardTable,
 };
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
@@ -402,6 +402,23 @@ table! {
         /// Longest wait of a request for its points' delivery; then it is answered
         /// 503.
         wait_s: u32 = 10, 1..=3600, "seconds";
+        /// Skyline's FLUX_AGGREGATE_NAMESPACES, as [[flux.aggregate]]: namespace,
+        /// method, interval, zero_fill, last_known_value and method_suffix of each. Of
+        /// the points of a metric that one fits, one point is made in each interval.
+        aggregate: Vec<Aggregate> = Vec::new();
+        /// Periods that are aggregated at a time, and metrics that are known for it.
+        aggregate_periods_max: usize = 1_000_000, 1..=1_000_000_000, "periods";
+        /// Skyline's FLUX_ZERO_FILL_NAMESPACES: metrics that get 0 in each minute
+        /// without a point.
+        zero_fill: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+        /// Skyline's FLUX_LAST_KNOWN_VALUE_NAMESPACES: metrics that get their last value
+        /// in each minute without a point.
+        last_known_value: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+        /// Metrics that are filled, at most.
+        fill_metrics_max: usize = 100_000, 1..=100_000_000, "metrics";
+        /// How long the points of a period that is over are waited for before it is
+        /// aggregated, or filled.
+        grace_s: u32 = 15, 0..=3600, "seconds";
         /// Histories asked for by POST /populate_metric or by Vista that wait, at most.
         populate_queue_max: u32 = 1000, 1..=100_000, "histories";
         /// Histories that are fetched at a time.
@@ -410,14 +427,64 @@ table! {
         populate_per_source_max: u32 = 2, 1..=256, "histories";
     }
 
-    /// Files of points uploaded to Flux. Not yet in force.
+    /// Prometheus's remote write, whose series go to VictoriaMetrics.
+    [flux_prometheus = "flux.prometheus"] FluxPrometheusSettings {
+        /// Skyline's FLUX_PROMETHEUS_MAX_AGE: older samples are left out, and a request
+        /// that has no others is answered 400; 0 = however old.
+        max_age_s: u32 = 300, 0..=315_360_000, "seconds";
+        /// Skyline's FLUX_DROP_BUCKET_METRICS: whether the buckets of histograms are
+        /// left out.
+        drop_buckets: bool = true;
+        /// Series of one metric of a tenant at a time; further ones are left out until
+        /// others have ended.
+        metric_series_max: u32 = 5000, 1..=100_000_000, "series";
+        /// Series of all tenants at a time.
+        series_max: u32 = 1_000_000, 1..=1_000_000_000, "series";
+    }
+
+    /// The VictoriaMetrics that keeps labelled metrics.
+    [victoriametrics = "victoriametrics"] VictoriaMetricsSettings {
+        /// Its URL, such as http://127.0.0.1:8428; "" = there is none.
+        url: Option<HttpUrl> = None;
+        /// The path at which it takes JSON lines, Skyline's jsonl_insert_path.
+        import_path: String = "/api/v1/import".to_owned(), 1..=1024, "bytes";
+        /// The user of its basic authentication; "" = none.
+        user: String = String::new(), 0..=255, "bytes";
+        /// File that holds that user's password.
+        password_file: Option<PasswordFile> = None;
+        /// Longest wait for a connection.
+        connect_timeout_s: u32 = 5, 1..=3600, "seconds";
+        /// Longest wait for its answer.
+        timeout_s: u32 = 45, 1..=3600, "seconds";
+    }
+
+    /// Files of points uploaded to Flux.
     [flux_uploads = "flux.uploads"] FluxUploadsSettings {
         /// Whether they are taken.
         enabled: bool = false;
-        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key.
+        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key, or each key and its
+        /// namespace.
         keys: NamespaceKeys = NamespaceKeys::default();
         /// Directory in which they are kept; "" = they are not.
         save_dir: Option<PathBuf> = None;
+        /// One upload, all its files together.
+        bytes_max: usize = 32 << 20, 1024..=1 << 40, "bytes";
+        /// Longest time that an upload may take to come.
+        receive_s: u32 = 300, 1..=86_400, "seconds";
+        /// Uploads that may come in at a time.
+        at_once_max: u32 = 4, 1..=1024, "uploads";
+        /// Uploads that may wait to be processed.
+        waiting_max: u32 = 16, 1..=100_000, "uploads";
+        /// Files in an archive.
+        files_max: u32 = 100, 1..=100_000, "files";
+        /// The files of an archive, unpacked.
+        unpacked_bytes_max: usize = 256 << 20, 1024..=1 << 40, "bytes";
+        /// How many times its packed size a file may have.
+        ratio_max: u32 = 200, 1..=1_000_000, "times";
+        /// Cells of one file's table.
+        cells_max: usize = 2_000_000, 16..=1_000_000_000, "cells";
+        /// Memory of the process that reads a spreadsheet.
+        workbook_bytes_max: usize = 512 << 20, 64 << 20..=1 << 40, "bytes";
     }
 
     /// Metrics fetched from Graphite and Prometheus.

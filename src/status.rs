@@ -3,10 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::catalogue;
 use crate::flux::FluxStatus;
+use crate::history::{Fate, Interval};
+use crate::logging::Fault;
+use crate::redis::LinkState;
+use crate::redis_info::RedisInfo;
 use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
@@ -20,6 +25,10 @@ pub struct Status {
     pub version: &'static str,
     /// Seconds since the start.
     pub uptime_s: u64,
+    /// When it was started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Now, by the server's clock, in milliseconds since 1970.
+    pub now_ms: u64,
     /// Whether everything listens and Redis settles.
     pub ready: bool,
     /// Why it is not ready; empty if it is.
@@ -30,8 +39,15 @@ pub struct Status {
     pub listeners: BTreeMap<&'static str, ListenerStatus>,
     /// By rule of the operator, in their order.
     pub rules: Vec<RuleStatus>,
-    /// From bytes received to settled.
+    /// From bytes received to settled, since the start.
     pub latency_us: LatencyStatus,
+    /// The same, counted by upper bounds.
+    #[serde(skip)]
+    pub latency_buckets: LatencyBuckets,
+    /// The last two seconds; `null` before the first are over.
+    pub recent: Option<RecentStatus>,
+    /// By shard, in their order.
+    pub shards: Vec<ShardStatus>,
     /// The way to Redis.
     pub redis: RedisStatus,
     /// Metrics in the shards' tables: one that came to two shards counts twice.
@@ -40,8 +56,12 @@ pub struct Status {
     pub metrics_bytes: u64,
     /// Points whose metric found the table full.
     pub metrics_not_kept: u64,
+    /// Metrics that got an entry in those tables, each time.
+    pub series_new: u64,
     /// Memory that connections and unsettled batches hold.
     pub buffer_bytes: usize,
+    /// The bound of that, `horizon.buffer_bytes_max`.
+    pub buffer_bytes_max: usize,
     /// Trimming.
     pub roomba: RoombaStatus,
     /// The keys beside the data.
@@ -52,6 +72,88 @@ pub struct Status {
     pub flux: FluxStatus,
     /// Points fetched.
     pub vista: VistaStatus,
+    /// The last warnings and errors of the log, newest first.
+    pub faults: Vec<Fault>,
+}
+
+/// Two seconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecentStatus {
+    /// How long it was, in milliseconds.
+    pub span_ms: u64,
+    /// Points received, stored and dropped in it, by listener.
+    pub listeners: BTreeMap<&'static str, Fate>,
+    /// APPEND commands answered in it.
+    pub appends: u64,
+    /// From bytes received to settled, of the points that were settled in it.
+    pub latency_us: LatencyStatus,
+}
+
+impl RecentStatus {
+    pub(crate) fn new(interval: &Interval) -> Self {
+        let fates = Source::ALL.iter().zip(interval.sources);
+        Self {
+            span_ms: interval.span_ms,
+            listeners: fates
+                .map(|(source, fate)| (source.as_str(), fate))
+                .collect(),
+            appends: interval.appends,
+            latency_us: interval.latency_us,
+        }
+    }
+}
+
+/// One shard.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShardStatus {
+    /// The CPU that it keeps to.
+    pub cpu: usize,
+    /// CPU time of its thread, in microseconds.
+    pub cpu_us: u64,
+    /// The part of the last two seconds that its thread was running, in percent.
+    pub busy_percent: f64,
+    /// Open connections.
+    pub connections: u64,
+    /// Points received.
+    pub received: u64,
+    /// Points in Redis.
+    pub stored: u64,
+    /// Points on their way there.
+    pub in_flight: u64,
+    /// Batches that wait to be sent, and that are not answered in full.
+    pub batches: u64,
+    /// Metrics in its table.
+    pub metrics_known: u64,
+    /// Its link to Redis: `ready`, `away` or `refusing`.
+    pub redis: &'static str,
+}
+
+impl ShardStatus {
+    pub(crate) fn new(cpu: usize, counts: &Counts, link: Option<&LinkState>) -> Self {
+        let sum = |count: fn(&SourceCounts) -> u64| counts.sources.iter().map(count).sum();
+        Self {
+            cpu,
+            cpu_us: counts.cpu_us,
+            busy_percent: 0.0,
+            connections: sum(|source| source.connections),
+            received: sum(|source| source.received),
+            stored: sum(|source| source.stored),
+            in_flight: sum(|source| source.in_flight),
+            batches: counts.redis.batches_waiting + counts.redis.batches_in_flight,
+            metrics_known: counts.metrics_known,
+            redis: match link {
+                Some(LinkState::Ready) => "ready",
+                Some(LinkState::Refusing(_)) => "refusing",
+                Some(LinkState::Away(_)) | None => "away",
+            },
+        }
+    }
+
+    /// Takes over what was counted of the last interval.
+    pub(crate) fn note_interval(&mut self, cpu_us: u64, span_ms: u64) {
+        let percent = cpu_us as f64 / 10.0 / span_ms.max(1) as f64;
+        self.busy_percent = (percent * 10.0).round() / 10.0;
+    }
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.
@@ -111,7 +213,7 @@ const BUCKETS_US: [u64; 16] = [
 ];
 
 /// Quantiles in microseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct LatencyStatus {
     pub p50: u64,
@@ -120,11 +222,16 @@ pub struct LatencyStatus {
     pub p999: u64,
     pub max: u64,
     pub count: u64,
-    /// The sum of all.
-    #[serde(skip)]
+}
+
+/// Latencies by upper bounds.
+#[derive(Clone, Debug, Default)]
+pub struct LatencyBuckets {
+    /// How many there are.
+    pub count: u64,
+    /// The sum of all, in microseconds.
     pub sum_us: u64,
     /// Upper bounds in seconds, and how many are not above each.
-    #[serde(skip)]
     pub buckets: Vec<(f64, u64)>,
 }
 
@@ -155,6 +262,8 @@ pub struct RedisStatus {
     pub errors: BTreeMap<String, u64>,
     /// How long the oldest unanswered batch has been waiting.
     pub unanswered_ms: u64,
+    /// What it says of itself: asked only while somebody looks, so `null` at first.
+    pub info: Option<RedisInfo>,
 }
 
 impl ListenerStatus {
@@ -198,8 +307,20 @@ impl RuleStatus {
 }
 
 impl LatencyStatus {
-    pub(crate) fn new(counts: &Counts) -> Self {
-        let latency = &counts.latency_us;
+    pub(crate) fn new(latency: &Histogram<u64>) -> Self {
+        Self {
+            p50: latency.value_at_quantile(0.5),
+            p90: latency.value_at_quantile(0.9),
+            p99: latency.value_at_quantile(0.99),
+            p999: latency.value_at_quantile(0.999),
+            max: latency.max(),
+            count: latency.len(),
+        }
+    }
+}
+
+impl LatencyBuckets {
+    pub(crate) fn new(latency: &Histogram<u64>) -> Self {
         let recorded = latency.iter_recorded();
         let sum_us = recorded.map(|cell| cell.value_iterated_to() * cell.count_at_value());
         let bucket = |bound: &u64| {
@@ -207,11 +328,6 @@ impl LatencyStatus {
             (seconds, latency.count_between(0, *bound))
         };
         Self {
-            p50: latency.value_at_quantile(0.5),
-            p90: latency.value_at_quantile(0.9),
-            p99: latency.value_at_quantile(0.99),
-            p999: latency.value_at_quantile(0.999),
-            max: latency.max(),
             count: latency.len(),
             sum_us: sum_us.sum(),
             buckets: BUCKETS_US.iter().map(bucket).collect(),

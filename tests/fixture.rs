@@ -18,6 +18,8 @@ pub mod run;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod tmux;
+pub mod victoria;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use crate::fixture::listener::ALL;
 use crate::fixture::metrics::{catalogue, promtool};
+use crate::fixture::prometheus::Prometheus;
 use crate::fixture::redis::Redis;
+use crate::fixture::run::run;
 use crate::fixture::sender::{Sender, framed};
 use crate::fixture::skyring::{Plan, Skyring};
 use crate::fixture::{eventually, holds, now_s};
@@ -128,5 +132,64 @@ fn the_latency_histogram_agrees_with_the_status() {
     let max_s = status["latency_us"]["max"].as_f64().unwrap() / 1e6;
     let sum = sample("skyring_settle_latency_seconds_sum ");
     assert!(sum > 0.0 && sum <= max_s * count, "{sum} {max_s} {count}");
+    skyring.finish();
+}
+
+/// Expressions of alerts, without when they fire, and those of the dashboard's panels.
+fn expressions() -> Vec<String> {
+    let alerts = run(&["generate", "alerts"], b"").stdout;
+    let alerts = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "));
+    let mut all: Vec<String> = alerts
+        .map(|quoted| {
+            let expression: String = serde_json::from_str(quoted).unwrap();
+            let words: Vec<&str> = expression.rsplitn(3, ' ').collect();
+            words[2].to_owned()
+        })
+        .collect();
+    let dashboard = run(&["generate", "grafana"], b"").stdout;
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let rows = dashboard["panels"].as_array().unwrap().iter();
+    let inner = rows
+        .clone()
+        .filter_map(|row| row["panels"].as_array())
+        .flatten();
+    for panel in rows.chain(inner) {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().unwrap();
+            all.push(
+                expression
+                    .replace("$__rate_interval", "1m")
+                    .replace("$instance", ".+"),
+            );
+        }
+    }
+    all
+}
+
+/// promtool reads the alert rules; every expression of them and of the dashboard gives
+/// something in a real Prometheus that scrapes a server, but for what the server does
+/// not show.
+#[test]
+fn alerts_and_the_dashboard_find_their_metrics_in_prometheus() {
+    let alerts = run(&["generate", "alerts"], b"").stdout;
+    let ended = promtool(&["check", "rules", "/dev/stdin"], alerts.as_bytes());
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    let redis = Redis::start();
+    let skyring = busy(&redis);
+    let prometheus = Prometheus::scraping(&skyring.admin());
+    let expressions = expressions();
+    assert!(expressions.len() > catalogue().len(), "{expressions:?}");
+    let is_silent = |expression: &&String| SILENT.iter().any(|name| expression.contains(name));
+    for expression in expressions
+        .iter()
+        .filter(|expression| !is_silent(expression))
+    {
+        eventually(&format!("{expression} gave something"), || {
+            let found = prometheus.query(expression)?;
+            holds(!found.is_empty(), || "nothing".to_owned())
+        });
+    }
     skyring.finish();
 }

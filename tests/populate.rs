@@ -1,10 +1,13 @@
 //! `POST /populate_metric`: histories of real Graphites and Prometheuses, in the form
 //! in which Skyline's Vista asks for them.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::fixture::carbon_cache::CarbonCache;
 use crate::fixture::faulty::{Answer, Faulty};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::prometheus::Prometheus;
@@ -154,8 +157,8 @@ fn a_history_of_graphite_comes_from_the_archive_of_each_age() {
     let url = |window: &str| format!("{}/render/?{window}&format=json&target=a.b", web.url());
     let urls = [
         url("from=-2hours"),
-        url("from=-7days&until=-12hours"),
-        url("from=-12hours&until=-2hours"),
+        url("from=-7days&until=-11hours"),
+        url("from=-11hours&until=-2hours"),
     ];
     let job = job("graphite", "a.b", "vista.a.b", &urls);
     let before = now_s() as i64;
@@ -166,10 +169,11 @@ fn a_history_of_graphite_comes_from_the_archive_of_each_age() {
     }
     let age = |seconds: i64| minute(before - seconds);
     // Older ones than the data plane stores are not asked for.
+    // Each archive is asked for what is ten minutes younger than its age.
     let windows = [
-        age(86_400)..age(43_200),
-        age(43_200)..age(7200),
-        age(7200)..minute(before),
+        age(86_400)..age(39_000),
+        age(39_000)..age(6600),
+        age(6600)..minute(before),
     ];
     let given = json!({ "graphite": web.file("a.b") });
     let (count, records) = expected(given.clone(), &windows, None);
@@ -186,6 +190,74 @@ fn a_history_of_graphite_comes_from_the_archive_of_each_age() {
     // At most the minutes that have passed since.
     let minutes = (now_s() as i64 - before) / 60 + 1;
     assert!(again.len() <= stored.len() + 16 * minutes as usize);
+}
+
+// With a Graphite all of it is delivered, however old. Where Redis has lost what it
+// knew, Graphite says up to where the history is there.
+#[test]
+fn a_history_goes_to_graphite_whole_and_once() {
+    let source = GraphiteWeb::start();
+    let now = now_s() as i64;
+    let points: Vec<(i64, f64)> = (1..3000)
+        .map(|at| (minute(now) - (3000 - at) * 60, at as f64 / 8.0))
+        .collect();
+    source.write("a.b", &[(60, 5000)], &points);
+    let cache = CarbonCache::start();
+    let local = GraphiteWeb::over(&cache);
+    let redis = Redis::start();
+    let entry = entry(&source.url(), "graphite", "a.b", "");
+    let skyring = plan(&redis, &[entry])
+        .set("graphite.carbon_pickle", format!("'{}'", cache.pickle()))
+        .set("graphite.url", format!("'{}'", local.url()))
+        .start();
+    let url = format!(
+        "{}/render/?from=-3days&format=json&target=a.b",
+        source.url()
+    );
+    let job = job("graphite", "a.b", "vista.a.b", &[url]);
+    populate(&skyring, &job, 1, 0);
+    let wanted: BTreeMap<i64, f64> = points.iter().copied().collect();
+    eventually("carbon had written all", || {
+        let found = cache.points("vista.a.b");
+        holds(found == wanted, || format!("{} points", found.len()))
+    });
+    redis.run::<()>(&["FLUSHALL"]);
+    populate(&skyring, &job, 2, 0);
+    // Minutes may have passed since, in which the source has no points.
+    assert_eq!(skyring.status()["flux"]["populate"]["points"], points.len());
+}
+
+// Wherever the server is when it is killed, the same request goes on behind the last
+// point that is stored.
+#[test]
+fn a_history_that_was_killed_goes_on_without_a_gap_and_without_a_double() {
+    let now = now_s() as i64;
+    let start = minute(now) - 500_000;
+    let lines = (start..now - 1000)
+        .step_by(200)
+        .map(|time| format!("back {} {time}.25\n", time % 64));
+    let server = Prometheus::start(&lines.collect::<String>());
+    let redis = Redis::durable();
+    let plan = plan(&redis, &[entry(&server.url(), "prometheus", "back", "")])
+        .set("redis.full_duration_s", 864_000);
+    let url = format!("{}/api/v1/query?query=back[6d]", server.url());
+    let job = job("prometheus", "back", "vista.back", &[url]);
+    for least in [0, 1, 10_000, 20_000, 30_000] {
+        let mut skyring = plan.start();
+        assert_eq!(post(&skyring, &job.to_string()).code, 204);
+        eventually("points came", || {
+            let length = redis.series("vista.back").len();
+            holds(length >= least, || format!("{length} bytes of {least}"))
+        });
+        skyring.process.signal(Signal::KILL);
+        skyring.process.exit();
+    }
+    let skyring = plan.start();
+    populate(&skyring, &job, 1, 0);
+    let given = json!({ "prometheus": server.url(), "selector": "back" });
+    let (points, records) = expected(given, &[start - 60..minute(now)], None);
+    assert!(points > 2000, "{points}");
+    assert!(redis.series("vista.back") == records, "{points} points");
 }
 
 // Skyline's own Vista asks in vain for the samples of an expression, of which there
@@ -313,7 +385,7 @@ fn nothing_is_fetched_but_points_and_only_from_the_configured_hosts() {
             no_entry,
         ),
         (
-            format!("http://{host}.{other}/base/render/?{query}"),
+            format!("http://127.0.0.1.example.org/base/render/?{query}"),
             no_entry,
         ),
         (

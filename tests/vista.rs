@@ -67,6 +67,31 @@ fn pack(points: &Value) -> Vec<u8> {
     hex(packed.as_str().unwrap())
 }
 
+/// Bytes of a record.
+const RECORD: usize = 15;
+
+/// The time of the first record of a series of whole seconds.
+fn first(series: &[u8]) -> i64 {
+    assert!(series.len() >= RECORD, "no points");
+    assert_eq!(series[..2], [0x92, 0xce], "a time of 32 bits");
+    i64::from(u32::from_be_bytes(series[2..6].try_into().unwrap()))
+}
+
+/// Every minute is there once, from about `from` up to `until`.
+fn assert_whole(redis: &Redis, metric: &str, from: i64, until: i64) {
+    let series = redis.series(metric);
+    let begin = first(&series);
+    assert!(
+        (from..from + 1800).contains(&begin),
+        "{metric} from {begin}, not {from}"
+    );
+    let count = series.len() / RECORD;
+    assert!(
+        series == records((begin..until).step_by(60)),
+        "{metric}: {count} records from {begin}, wanted up to {until}"
+    );
+}
+
 /// Writes a point each `step_s` into a Graphite.
 fn write(web: &GraphiteWeb, metric: &str, step_s: i64, times: std::ops::Range<i64>) {
     let points: Vec<(i64, f64)> = times

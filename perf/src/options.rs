@@ -107,6 +107,8 @@ pub enum Scenario {
     Datagrams,
     /// The line protocol against pickle: decoding alone, and points stored a second.
     Lines,
+    /// Redis's CPU time and bytes to trim series for an hour, against Skyline's own way.
+    Roomba,
     /// Everything.
     All,
 }

@@ -7,6 +7,7 @@ pub mod latency;
 pub mod lines;
 pub mod matrix;
 pub mod memory;
+pub mod roomba;
 pub mod rules;
 pub mod side_keys;
 
@@ -88,6 +89,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::SideKeys => report.add(side_keys::measure(bench)?),
         Scenario::Datagrams => report.add(datagrams::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
+        Scenario::Roomba => report.add(roomba::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
             report.add(allocations::measure(bench)?);
@@ -97,6 +99,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(side_keys::measure(bench)?);
             report.add(datagrams::measure(bench)?);
             report.add(lines::measure(bench)?);
+            report.add(roomba::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

@@ -59,7 +59,7 @@ pub(super) static METRICS: &[Metric] = &[
         help: "From the arrival of a point's bytes to Redis's answer.",
         worry: "high quantiles grow: Redis or its host is overloaded",
         read: |status, samples| {
-            let latency = &status.latency_us;
+            let latency = &status.latency_buckets;
             samples.put_histogram(
                 &latency.buckets,
                 latency.count,
@@ -208,11 +208,27 @@ pub(super) static METRICS: &[Metric] = &[
         read: |status, samples| samples.put(&[], status.metrics_not_kept),
     },
     Metric {
+        name: "skyring_series_new_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Metrics that got an entry in the shards' tables, each time.",
+        worry: "it grows all the time: somebody sends names that are used once",
+        read: |status, samples| samples.put(&[], status.series_new),
+    },
+    Metric {
         name: "skyring_buffer_bytes",
         kind: Kind::Gauge,
         labels: &[],
         help: "Memory that connections and unsettled batches hold.",
         worry: "it is near horizon.buffer_bytes_max: nothing more is read until Redis has settled some",
         read: |status, samples| samples.put(&[], status.buffer_bytes),
+    },
+    Metric {
+        name: "skyring_buffer_max_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "The bound of that, horizon.buffer_bytes_max.",
+        worry: "",
+        read: |status, samples| samples.put(&[], status.buffer_bytes_max),
     },
 ];

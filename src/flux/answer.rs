@@ -11,7 +11,7 @@ use super::Unavailable;
 #[derive(Debug)]
 pub struct Answer {
     /// What is sent.
-    pub response: Response<Body>,
+    pub response: Box<Response<Body>>,
     /// Points that were taken.
     pub points: u64,
     /// Why the request was refused, in a word for the counters: one of few.
@@ -83,7 +83,7 @@ impl Answer {
 impl From<Response<Body>> for Answer {
     fn from(response: Response<Body>) -> Self {
         Self {
-            response,
+            response: Box::new(response),
             points: 0,
             refused: None,
         }

@@ -17,6 +17,8 @@
 //! and none is lost. A carbon that reads nothing is waited for.
 
 mod delivery;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -20,15 +20,19 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use redis::AsyncCommands;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::answer::Answer;
+use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
-use super::lock;
 use super::populate::{self, Populate};
+use super::prometheus::{self, Prometheus};
 use super::status::EndpointStatus;
+use super::store::Store;
+use super::{lock, metric_data, metric_data_post};
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -36,6 +40,14 @@ use crate::settings::Settings;
 const PIECE_BYTES: usize = 1024;
 /// When it is worth trying again after there was no room for a body.
 const BODY_RETRY: Duration = Duration::from_secs(1);
+
+/// The key by which Skyline's Thunder knows that Flux listens.
+pub const LISTEN: &str = "flux.listen";
+/// How long Redis keeps it, in seconds.
+pub const KEPT_S: u64 = 120;
+/// How often, and with which pauses, Redis is told that all is well.
+const HEALTH_ATTEMPTS: u32 = 10;
+const HEALTH_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every endpoint is given.
 pub struct Site {
@@ -45,6 +57,10 @@ pub struct Site {
     pub intake: Intake,
     /// Histories fetched by request.
     pub populate: Populate,
+    /// The way to Redis for what is neither points nor their last timestamps.
+    pub(super) store: Store,
+    /// What remote write keeps.
+    pub(super) prometheus: Prometheus,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -64,7 +80,18 @@ pub struct Received {
     pub parts: Parts,
     /// Its bytes, decompressed where that was asked for.
     pub bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Room,
+}
+
+impl Received {
+    /// Takes room for so many bytes more, which what is made of the body needs.
+    ///
+    /// # Errors
+    ///
+    /// 503 when there is none.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Answer> {
+        self.room.grow(bytes)
+    }
 }
 
 impl InForce {
@@ -85,6 +112,8 @@ impl Site {
             force: RwLock::new(InForce::new(&settings)),
             endpoints: Mutex::default(),
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
+            store: Store::new(&handle),
+            prometheus: Prometheus::new(&settings),
             handle,
             intake,
             populate,
@@ -120,6 +149,23 @@ impl Site {
                 refused,
             );
         }
+    }
+
+    /// Says that it is well, if Redis takes the key by which Skyline's Thunder knows.
+    pub async fn health(&self) -> Answer {
+        let now = Clock::new(0).now;
+        for _ in 0..HEALTH_ATTEMPTS {
+            let told = async {
+                let mut connection = self.intake.redis().await?;
+                connection.set_ex::<_, _, ()>(LISTEN, now, KEPT_S).await
+            };
+            if told.await.is_ok() {
+                return Answer::json(StatusCode::OK, "{\"status\": \"ok\"}".to_owned());
+            }
+            tokio::time::sleep(HEALTH_PAUSE).await;
+        }
+        let code = StatusCode::INTERNAL_SERVER_ERROR;
+        Answer::json(code, String::new()).because("unhealthy")
     }
 
     fn count(&self, endpoint: &'static str, answer: &Answer) {
@@ -163,11 +209,7 @@ impl Site {
             let bytes_max = flux.decompressed_bytes_max;
             bytes = gunzip(&bytes, bytes_max, &mut room)?.unwrap_or(bytes);
         }
-        Ok(Received {
-            parts,
-            bytes,
-            _room: room.permit,
-        })
+        Ok(Received { parts, bytes, room })
     }
 }
 
@@ -271,9 +313,27 @@ pub fn router(site: Arc<Site>) -> Router {
     let router = Router::new();
     let router = endpoint(
         router,
+        MethodFilter::GET,
+        "metric_data",
+        metric_data::answer,
+    );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        "metric_data_post",
+        metric_data_post::answer,
+    );
+    let router = endpoint(
+        router,
         MethodFilter::POST,
         "populate_metric",
         populate::request::answer,
+    );
+    let router = endpoint(
+        router,
+        MethodFilter::POST,
+        prometheus::ENDPOINT,
+        prometheus::write,
     );
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
@@ -299,7 +359,7 @@ where
         async move {
             let answer = answer(site.clone(), request).await;
             site.count(name, &answer);
-            Ok::<_, Infallible>(answer.response)
+            Ok::<_, Infallible>(*answer.response)
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];
@@ -310,5 +370,5 @@ where
 
 fn title(code: StatusCode, title: &str) -> Response {
     let body = format!("{{\"title\": \"{title}\"}}");
-    Answer::json(code, body).response
+    *Answer::json(code, body).response
 }

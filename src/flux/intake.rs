@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
+use super::aggregate::Aggregator;
 use super::carbon::Carbon;
 use super::direct::{Arrived, Direct};
+use super::fill::Filler;
 use super::last::{Last, Passed};
 use super::lock;
 use super::status::FluxStatus;
@@ -53,6 +56,7 @@ pub enum Origin {
     Populate,
     Upload,
     Aggregate,
+    Fill,
     Vista,
 }
 
@@ -61,6 +65,12 @@ impl Origin {
     /// `flux.check_last_timestamp` says.
     fn is_always_checked(self) -> bool {
         matches!(self, Self::Vista | Self::Populate)
+    }
+
+    /// Whether `flux.aggregate` is meant for its points: not for history, nor for what
+    /// is fetched at a frequency of its own.
+    fn is_aggregated(self) -> bool {
+        matches!(self, Self::MetricData | Self::MetricDataPost)
     }
 }
 
@@ -106,6 +116,18 @@ pub enum Unavailable {
     Stopping,
 }
 
+impl Unavailable {
+    /// When it is worth trying again; `None` if it never is.
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Full { retry_after }
+            | Self::Away { retry_after }
+            | Self::Late { retry_after } => Some(retry_after),
+            Self::Stopping => None,
+        }
+    }
+}
+
 /// The way in. Clones are the same way.
 #[derive(Clone)]
 pub struct Intake {
@@ -115,6 +137,8 @@ pub struct Intake {
 struct Shared {
     handle: Arc<Handle>,
     last: Last,
+    aggregator: Arc<Aggregator>,
+    filler: Arc<Filler>,
     route: Route,
     /// Pieces of memory for points on their way to the data plane.
     room: Arc<Semaphore>,
@@ -165,6 +189,8 @@ impl Intake {
             shared: Arc::new(Shared {
                 handle,
                 last,
+                aggregator: Aggregator::new(flux),
+                filler: Filler::new(flux),
                 route,
                 room: Arc::new(Semaphore::new(pieces as usize)),
                 pieces,
@@ -186,13 +212,16 @@ impl Intake {
     fn take_up(&self, flux: &FluxSettings) {
         let shared = &self.shared;
         shared.wait_s.store(flux.wait_s, Ordering::Relaxed);
+        shared.aggregator.reload(flux);
+        shared.filler.reload(flux);
         let checks = flux.check_last_timestamp;
         shared.checks.store(checks, Ordering::Relaxed);
     }
 
     /// Takes all points or none. On the way to the data plane it returns when Redis has
     /// answered; on the way to carbon, when they are kept in memory until carbon has
-    /// taken them.
+    /// taken them. Points that are to be aggregated are kept in memory on either way
+    /// until their period is over.
     ///
     /// # Errors
     ///
@@ -203,7 +232,23 @@ impl Intake {
         points: Vec<FluxPoint>,
     ) -> Result<Receipt, Unavailable> {
         let is_done = !matches!(self.shared.route, Route::Carbon(_));
-        self.take(origin, points, is_done, self.deadline()).await
+        if !origin.is_aggregated() {
+            return self.take(origin, points, is_done, self.deadline()).await;
+        }
+        let (claim, others) = self.shared.aggregator.claim(points)?;
+        let mut receipt = self.take(origin, others, is_done, self.deadline()).await?;
+        receipt.taken += claim.keep();
+        Ok(receipt)
+    }
+
+    /// What makes one point of several.
+    pub(super) fn aggregator(&self) -> &Arc<Aggregator> {
+        &self.shared.aggregator
+    }
+
+    /// What fills periods without points.
+    pub(super) fn filler(&self) -> &Arc<Filler> {
+        &self.shared.filler
     }
 
     /// As [`Intake::submit`], and returns on either way only when the points were
@@ -231,6 +276,16 @@ impl Intake {
     /// When Redis cannot be asked.
     pub async fn last(&self, metrics: &[&str]) -> redis::RedisResult<Vec<Option<i64>>> {
         self.shared.last.last(metrics).await
+    }
+
+    /// A connection to Redis for what is beside the data. Others use it too, so nothing
+    /// that blocks it or changes it for all may be sent.
+    ///
+    /// # Errors
+    ///
+    /// When there is none now.
+    pub async fn redis(&self) -> redis::RedisResult<MultiplexedConnection> {
+        self.shared.last.connection().await
     }
 
     fn deadline(&self) -> Instant {
@@ -270,6 +325,7 @@ impl Intake {
         };
         // Nothing may be awaited before the points are handed on: whoever waits may
         // give up, and what has passed must be settled.
+        shared.filler.saw(&passed.points);
         let already_received = passed.already_received;
         let mut receipt = Receipt {
             already_received,
@@ -374,7 +430,10 @@ impl Intake {
         status.delivered = counts.delivered.load(Ordering::Relaxed);
         status.already_received = counts.already_received.load(Ordering::Relaxed);
         status.unchecked = shared.last.unchecked();
+        status.metrics_delivered = shared.last.delivered();
         status.dropped = lock(&counts.dropped).clone();
+        status.aggregate = shared.aggregator.status();
+        status.fill = shared.filler.status();
         match &shared.route {
             Route::Direct(_) => status.route = "horizon",
             Route::Carbon(carbon) => {

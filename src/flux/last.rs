@@ -74,10 +74,11 @@ enum Link {
 /// # Errors
 ///
 /// When Redis cannot be asked.
-pub(crate) async fn noted(url: &RedisUrl, metrics: &[&str]) -> RedisResult<Vec<Option<i64>>> {
-    let client = redis::Client::open(url.connection_info()?)?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
-    store::look_up(&mut connection, metrics).await
+pub(crate) async fn noted(
+    redis: &mut MultiplexedConnection,
+    metrics: &[&str],
+) -> RedisResult<Vec<Option<i64>>> {
+    store::look_up(redis, metrics).await
 }
 
 /// What became of points that asked to pass.
@@ -183,6 +184,7 @@ impl Last {
     pub fn settle<'p>(&self, points: impl Iterator<Item = (&'p str, i64, f64, bool)>) {
         let is_dirty = {
             let mut table = self.table();
+            table.look_at_clock();
             for (metric, timestamp, value, is_delivered) in points {
                 table.settle(metric, timestamp, value, is_delivered);
             }
@@ -233,6 +235,11 @@ impl Last {
         self.shared.unchecked.load(Ordering::Relaxed)
     }
 
+    /// Metrics with points delivered, each once in a minute.
+    pub fn delivered(&self) -> u64 {
+        self.table().delivered()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.shared.table)
     }
@@ -246,7 +253,8 @@ impl Last {
         Ok(last)
     }
 
-    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+    /// The connection to Redis.
+    pub async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut link = self.shared.link.subscribe();
         let link = link.wait_for(|link| !matches!(link, Link::Connecting));
         match link.await.as_deref() {

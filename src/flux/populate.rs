@@ -28,6 +28,7 @@ use tokio::sync::watch;
 pub use job::{Ask, Job, JobError};
 
 use super::lock;
+use super::status::{FluxStatus, PopulateStatus};
 use super::{Intake, Unavailable};
 use crate::server::Handle;
 use crate::settings::Settings;
@@ -182,16 +183,18 @@ impl Populate {
                 work::run(&populate.shared, next.job, &next.progress).await;
             });
         }
-        self.tell(&queue);
     }
 
-    fn tell(&self, queue: &Queue) {
-        let status = &mut lock(&self.shared.handle.boards.flux).populate;
-        status.waiting = queue.waiting as u64;
-        status.running = queue.running.values().map(|count| *count as u64).sum();
-        status.done = queue.done;
-        status.failed = queue.failed;
-        status.points = queue.points;
+    /// How histories stand at the moment.
+    pub(super) fn show(&self, status: &mut FluxStatus) {
+        let queue = lock(&self.shared.queue);
+        status.populate = PopulateStatus {
+            waiting: queue.waiting as u64,
+            running: queue.running.values().map(|count| *count as u64).sum(),
+            done: queue.done,
+            failed: queue.failed,
+            points: queue.points,
+        };
     }
 }
 
@@ -330,6 +333,7 @@ mod tests {
             remote_target: metric.to_owned(),
             site: Arc::new(Site::of_text(host).unwrap()),
             asks: Vec::new(),
+            since: std::time::Instant::now(),
         };
         let (progress, ticket) = watch::channel(Progress {
             state: State::Waiting,

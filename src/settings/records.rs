@@ -146,7 +146,7 @@ impl Quotas {
 
 impl Value for Quotas {
     fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
-        map(value, Limits::new(0..=u32::MAX as u64, "metrics")).map(Self)
+        map(value, Limits::new(1..=u32::MAX as u64, "metrics")).map(Self)
     }
 
     fn show(&self) -> String {
@@ -249,6 +249,80 @@ impl Value for RemoteHostType {
 
     fn expected(_: Limits) -> String {
         "\"graphite\" or \"prometheus\"".to_owned()
+    }
+}
+
+/// What is made of a metric's points of one period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Avg,
+    Sum,
+    Max,
+    Min,
+}
+
+impl Method {
+    const ALL: [Self; 4] = [Self::Avg, Self::Sum, Self::Max, Self::Min];
+
+    /// Its name, in the settings and at the end of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Avg => "avg",
+            Self::Sum => "sum",
+            Self::Max => "max",
+            Self::Min => "min",
+        }
+    }
+
+    /// What stands at the end of a metric made by it.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Avg => ".avg",
+            Self::Sum => ".sum",
+            Self::Max => ".max",
+            Self::Min => ".min",
+        }
+    }
+}
+
+impl Value for Method {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        let named = |text: &str| Self::ALL.into_iter().find(|method| method.as_str() == text);
+        match value.get_ref() {
+            DeValue::String(text) => named(text).ok_or_else(|| bad(value)),
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(self.as_str())
+    }
+
+    fn expected(_: Limits) -> String {
+        "\"avg\", \"sum\", \"max\" or \"min\"".to_owned()
+    }
+}
+
+impl Value for Vec<Method> {
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        let methods: Self = list(value, limits)?;
+        let is_first = |(at, method): (usize, &Method)| !methods[..at].contains(method);
+        if methods.is_empty() || !methods.iter().enumerate().all(is_first) {
+            return Err(bad(value));
+        }
+        Ok(methods)
+    }
+
+    fn show(&self) -> String {
+        show_list(self)
+    }
+
+    fn expected(limits: Limits) -> String {
+        format!(
+            "a list of one or more of {}, each once",
+            Method::expected(limits)
+        )
     }
 }
 
@@ -527,6 +601,25 @@ fn either<'a>(
     }
 }
 
+record! {
+    /// Metrics of whose points one is made in each period.
+    Aggregate, "an aggregate" {
+        /// Which metrics: a namespace as Skyline matches them.
+        namespace: String, NAME_LIMITS;
+        /// What is made of the points; of several, each.
+        method: Vec<Method> = vec![Method::Avg], TEXT_LIMITS;
+        /// How long a period is, in seconds.
+        interval: u32 = 60, Limits::new(1..=86_400, "seconds");
+        /// Whether a period without points gets 0.
+        zero_fill: bool = false, TEXT_LIMITS;
+        /// Whether a period without points gets the value of the one before.
+        last_known_value: bool = false, TEXT_LIMITS;
+        /// Whether the method stands at the end of the metric's name even if it is
+        /// the only one.
+        method_suffix: bool = false, TEXT_LIMITS;
+    }
+}
+
 /// A value of an element of a table: what is wrong with it is told with its name,
 /// since the setting as a whole has many.
 fn named<T: Value>(name: &str, value: Span<'_>, limits: Limits) -> Result<T, Bad> {
@@ -576,7 +669,7 @@ mod tests {
 
     #[test]
     fn tables_read_and_print_back_with_their_secrets_masked() {
-        let text = "[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
+        let text = "[graphite]\ncarbon_pickle = 'c:2004'\n[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
             [[cluster.remote]]\nnode = 'a'\nurl = 'http://a.example.org/'\nuser = 'me'\n\
             [flux.keys]\n'k-secret' = 'one'\n[flux.uploads]\nkeys = { space = 'u-secret' }\n\
             [[vista.fetch]]\nremote_host = 'https://p.example.org'\n\

@@ -297,6 +297,7 @@ fn is_of_tls(error: &reqwest::Error) -> bool {
             let kind = format!("{inner:?}");
             return [
                 "InvalidCertificate",
+                "tls handshake",
                 "InvalidMessage",
                 "AlertReceived",
                 "PeerIncompatible",

@@ -117,7 +117,9 @@ impl Tools {
         if settings.graphite.carbon_pickle.is_some() {
             return Ok(noted);
         }
-        let stored = populate::last::stored(&settings, metrics).await?;
+        let mut redis = self.intake.redis().await?;
+        let namespace = &settings.redis.namespace;
+        let stored = populate::last::stored(&mut redis, namespace, metrics).await?;
         let both = noted.into_iter().zip(stored);
         Ok(both.map(|(noted, stored)| noted.max(stored)).collect())
     }

@@ -143,10 +143,13 @@ impl Trial<'_> {
     /// The last point that was delivered.
     async fn last(&self) -> Result<Option<i64>, redis::RedisError> {
         let metrics = [self.entry.metric.as_str()];
-        let noted = flux::last::noted(&self.settings.redis_url(), &metrics).await?;
+        let client = redis::Client::open(self.settings.redis_url().connection_info()?)?;
+        let mut redis = client.get_multiplexed_async_connection().await?;
+        let noted = flux::last::noted(&mut redis, &metrics).await?;
         let mut last = noted.into_iter().next().flatten();
         if self.settings.graphite.carbon_pickle.is_none() {
-            let stored = populate::last::stored(self.settings, &metrics).await?;
+            let namespace = &self.settings.redis.namespace;
+            let stored = populate::last::stored(&mut redis, namespace, &metrics).await?;
             last = last.max(stored.into_iter().next().flatten());
         }
         Ok(last)

@@ -1,6 +1,7 @@
 //! The last timestamps that are known, and the points that are on their way.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
 
@@ -32,6 +33,8 @@ struct Entry {
     pending: i64,
     /// Points on their way.
     in_flight: u32,
+    /// The minute in which it was last delivered.
+    minute: u32,
     /// Whether Redis is to be told of the last timestamp.
     is_dirty: bool,
 }
@@ -43,6 +46,7 @@ impl Entry {
         value: 0.0,
         pending: NEVER,
         in_flight: 0,
+        minute: 0,
         is_dirty: false,
     };
 
@@ -67,8 +71,13 @@ pub(super) struct Table {
     /// Whether anything may be known beyond the request that asked for it.
     keeps: bool,
     dirty: Vec<Box<str>>,
-    /// How often something has become dirty.
+    /// How often something was settled.
     marked: u64,
+    /// Metrics delivered, each once in a minute.
+    delivered: u64,
+    /// Minutes since it began, and one.
+    minute: u32,
+    began: Instant,
 }
 
 /// What came of an attempt to let points pass.
@@ -110,6 +119,9 @@ impl Table {
             keeps: false,
             dirty: Vec::new(),
             marked: 0,
+            delivered: 0,
+            minute: 1,
+            began: Instant::now(),
         }
     }
 
@@ -166,11 +178,14 @@ impl Table {
 
     /// A point that was let pass has been delivered, or never will be.
     pub fn settle(&mut self, metric: &str, timestamp: i64, value: f64, is_delivered: bool) {
+        let minute = self.minute;
+        let mut is_first = false;
         let is_newly_dirty = self.with(metric, |entry| {
             entry.in_flight = entry.in_flight.saturating_sub(1);
             if entry.in_flight == 0 {
                 entry.pending = NEVER;
             }
+            is_first = is_delivered && std::mem::replace(&mut entry.minute, minute) != minute;
             if !is_delivered || timestamp <= entry.last {
                 return false;
             }
@@ -179,9 +194,20 @@ impl Table {
             !std::mem::replace(&mut entry.is_dirty, true)
         });
         self.marked += 1;
+        self.delivered += u64::from(is_first);
         if is_newly_dirty {
             self.dirty.push(metric.into());
         }
+    }
+
+    /// Metrics delivered so far, each once in a minute.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Lets the minute change.
+    pub fn look_at_clock(&mut self) {
+        self.minute = (self.began.elapsed().as_secs() / 60 + 1) as u32;
     }
 
     /// How often something was settled so far.
@@ -327,7 +353,7 @@ mod tests {
         table
     }
 
-    fn learned<'a>(metric: &'a str, last: Option<i64>) -> HashMap<&'a str, i64> {
+    fn learned(metric: &str, last: Option<i64>) -> HashMap<&str, i64> {
         HashMap::from([(metric, last.unwrap_or(NEVER))])
     }
 
@@ -439,7 +465,7 @@ mod tests {
             timestamp: 11,
             value: 2.0,
         };
-        assert_eq!(marks, [mark.clone()]);
+        assert_eq!(marks, std::slice::from_ref(&mark));
         assert!(!table.is_dirty());
         assert_eq!(table.give_back(marks), 0);
         assert_eq!(table.take_dirty(10), [mark]);

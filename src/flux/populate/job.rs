@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::settings::{Fetch, RemoteHostType};
 use crate::source::graphite::{self, Render, UriError};
@@ -14,6 +15,10 @@ const SAMPLES_PIECE: i64 = 86_400;
 /// A gap is asked of Graphite in windows of this many seconds, or in this many windows.
 const GRAPHITE_GAP: i64 = 21_600;
 const GRAPHITE_GAPS_MAX: i64 = 400;
+/// So much younger than the age of an archive is what is asked of it, in seconds:
+/// Graphite answers a whole window from a coarser archive if its first second has
+/// just left the finer one.
+const AGE_MARGIN: i64 = 600;
 
 /// A history to be fetched: all that is newer than the last point of its metric.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub struct Job {
     pub site: Arc<Site>,
     /// What is asked for, in the order of the times.
     pub asks: Vec<Ask>,
+    /// Since when it waits.
+    pub since: Instant,
 }
 
 /// One question, for a span of seconds since 1970 that begins and ends with a minute.
@@ -38,6 +45,8 @@ pub enum Ask {
         render: Render,
         target: String,
         span: Range<i64>,
+        /// Whether the span begins at the age of an archive.
+        is_by_age: bool,
     },
     /// The raw samples of a plain selector of Prometheus.
     Samples { selector: String, span: Range<i64> },
@@ -79,7 +88,7 @@ impl Job {
             RemoteHostType::Prometheus => prometheus::reach(resolutions, now),
         };
         let spans = spans.map_err(JobError::Resolution)?;
-        Self::of(fetch, metric, site, spans)
+        Self::of(fetch, metric, site, spans, true)
     }
 
     /// What an entry lacks since `from`, up to the minute that `now` lies in.
@@ -99,7 +108,7 @@ impl Job {
             RemoteHostType::Graphite => graphite_gap(&span),
             RemoteHostType::Prometheus => vec![span],
         };
-        Self::of(fetch, metric, site, spans)
+        Self::of(fetch, metric, site, spans, false)
     }
 
     fn of(
@@ -107,6 +116,7 @@ impl Job {
         metric: String,
         site: Arc<Site>,
         spans: Vec<Range<i64>>,
+        is_by_age: bool,
     ) -> Result<Self, JobError> {
         let target = &fetch.remote_target;
         let asks = match fetch.remote_host_type {
@@ -116,6 +126,7 @@ impl Job {
                     render: render.clone(),
                     target: target.clone(),
                     span,
+                    is_by_age,
                 };
                 spans.into_iter().map(ask).collect()
             }
@@ -130,7 +141,33 @@ impl Job {
             remote_target: target.clone(),
             site,
             asks,
+            since: Instant::now(),
         })
+    }
+
+    /// What is asked for after it has waited so long: what begins at the age of an
+    /// archive begins so much later, and what comes before it reaches up to there.
+    pub(super) fn asks_after(&self, waited: Duration) -> Vec<Ask> {
+        let waited = i64::try_from(waited.as_secs()).unwrap_or(i64::MAX / 2);
+        let later = minute::floor(AGE_MARGIN.saturating_add(waited).saturating_add(59));
+        let mut asks = self.asks.clone();
+        let mut next_start = None;
+        for ask in asks.iter_mut().rev() {
+            let Ask::Render {
+                span, is_by_age, ..
+            } = ask
+            else {
+                continue;
+            };
+            if let Some(next) = next_start {
+                span.end = span.end.max(next);
+            }
+            if *is_by_age {
+                span.start = span.start.saturating_add(later).min(span.end);
+            }
+            next_start = Some(span.start);
+        }
+        asks
     }
 
     /// From when to when it is.
@@ -264,6 +301,28 @@ mod tests {
         let own =
             "remote_host_type = 'prometheus'\nremote_target = 'a'\nuri = '/api/v1/query?query=a'";
         assert_eq!(history(own, 0), Err(JobError::OwnUri));
+    }
+
+    // A window whose first second has left the archive would be coarse as a whole.
+    #[test]
+    fn an_archive_is_asked_for_what_it_still_has_when_its_turn_comes() {
+        let fetch = fetch(
+            "remote_host_type = 'graphite'\nremote_target = 'a'\n\
+             populate_at_resolutions = ['7d', '6h']",
+        );
+        let site = Arc::new(Site::of(&fetch).unwrap());
+        let now = 10_000_020;
+        let job = Job::history(&fetch, "m".to_owned(), site.clone(), now).unwrap();
+        let spans = |job: &Job, waited: u64| -> Vec<Range<i64>> {
+            let asks = job.asks_after(Duration::from_secs(waited));
+            asks.iter().map(|ask| ask.span().clone()).collect()
+        };
+        let (week, hours) = (now - 604_800, now - 21_600);
+        assert_eq!(spans(&job, 0), [week + 600..hours + 600, hours + 600..now]);
+        assert_eq!(spans(&job, 61), [week + 720..hours + 720, hours + 720..now]);
+        assert_eq!(spans(&job, u64::MAX), [now..now, now..now]);
+        let gap = Job::gap(&fetch, "m".to_owned(), site, now - 600, now).unwrap();
+        assert_eq!(spans(&gap, 61), [now - 600..now]);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use redis::RedisResult;
+use redis::aio::MultiplexedConnection;
+
 use super::Shared;
 use super::job::Job;
-use crate::background::Link;
 use crate::point::Number;
 use crate::settings::Settings;
 use crate::source::graphite::{self, Render, Window};
@@ -29,13 +31,12 @@ pub(super) async fn last(
     settings: &Settings,
     job: &Job,
 ) -> Result<Option<i64>, String> {
-    let noted = shared.intake.last(&[&job.metric]).await;
-    let noted = noted.map_err(|error| format!("Redis cannot be asked: {error}"))?;
+    let noted = shared.intake.last(&[&job.metric]).await.map_err(refused)?;
     let noted = noted.into_iter().next().flatten();
     if settings.graphite.carbon_pickle.is_none() {
-        let stored = stored(settings, &[&job.metric]).await;
-        let stored = stored.map_err(|error| format!("Redis cannot be asked: {error}"))?;
-        return Ok(noted.max(stored.into_iter().next().flatten()));
+        let mut redis = shared.intake.redis().await.map_err(refused)?;
+        let stored = stored(&mut redis, &settings.redis.namespace, &[&job.metric]).await;
+        return Ok(noted.max(stored.map_err(refused)?.into_iter().next().flatten()));
     }
     if noted.is_some() {
         return Ok(noted);
@@ -56,6 +57,10 @@ pub(super) async fn last(
         }
     }
     Ok(None)
+}
+
+fn refused(error: redis::RedisError) -> String {
+    format!("Redis cannot be asked: {error}")
 }
 
 async fn in_graphite(
@@ -83,20 +88,17 @@ async fn in_graphite(
 ///
 /// When Redis cannot be asked.
 pub(crate) async fn stored(
-    settings: &Settings,
+    redis: &mut MultiplexedConnection,
+    namespace: &str,
     metrics: &[&str],
-) -> redis::RedisResult<Vec<Option<i64>>> {
-    let url = settings.redis_url();
+) -> RedisResult<Vec<Option<i64>>> {
     let mut commands = redis::pipe();
     for metric in metrics {
-        let key = format!("{}{metric}", settings.redis.namespace);
+        let key = format!("{namespace}{metric}");
         commands.cmd("GETRANGE").arg(key).arg(-TAIL_BYTES).arg(-1);
     }
-    let read = tokio::task::spawn_blocking(move || {
-        let tails: Vec<Vec<u8>> = Link::new(url).run(&commands)?;
-        Ok(tails.iter().map(|tail| newest(tail)).collect())
-    });
-    read.await.map_err(std::io::Error::other)?
+    let tails: Vec<Vec<u8>> = commands.query_async(redis).await?;
+    Ok(tails.iter().map(|tail| newest(tail)).collect())
 }
 
 /// The newest time among records of which the first may be cut.

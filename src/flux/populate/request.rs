@@ -15,6 +15,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -143,6 +144,7 @@ fn job(body: &Map<String, Value>, settings: &Settings, now: i64) -> Result<Job, 
         remote_target,
         site: Arc::new(site),
         asks,
+        since: Instant::now(),
     })
 }
 
@@ -290,7 +292,7 @@ fn render(query: &str, now: i64) -> Result<Ask, Refusal> {
         return Err(bad("expected format=json".to_owned()));
     }
     let from = of("from=")?.ok_or_else(|| bad("a URL without from".to_owned()))?;
-    let from = time(from)?;
+    let (from, is_by_age) = (time(from)?, from.starts_with('-'));
     let until = of("until=")?.map(time).transpose()?.unwrap_or(now);
     let target = of("target=")?.unwrap_or_default();
     // Names may hold what looks encoded, which Skyline's worker keeps so.
@@ -303,6 +305,7 @@ fn render(query: &str, now: i64) -> Result<Ask, Refusal> {
         render,
         target,
         span: span(from, until, now)?,
+        is_by_age,
     })
 }
 
@@ -372,4 +375,106 @@ fn decoded(text: &str) -> Result<String, Refusal> {
     (!text.contains(char::is_control))
         .then_some(text)
         .ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        let entry = |kind: &str| {
+            format!(
+                "{{ remote_host = 'http://h', remote_host_type = '{kind}', remote_target = 'a' }}"
+            )
+        };
+        let entries = format!(
+            "vista.fetch=[{}, {}]",
+            entry("graphite"),
+            entry("prometheus")
+        );
+        Settings::load(None, &[entries]).unwrap()
+    }
+
+    fn asked(kind: &str, urls: Value) -> Result<Vec<Ask>, Refusal> {
+        let body = json!({
+            "remote_host_type": kind, "remote_target": "a", "metric": "vista.a",
+            "fetch_resolution_urls": urls,
+        });
+        let Value::Object(body) = body else {
+            panic!("an object")
+        };
+        job(&body, &settings(), 1_795_295_764).map(|job| job.asks)
+    }
+
+    // The URLs are those of Skyline's own Vista, as its acceptance vectors give them.
+    #[test]
+    fn the_urls_of_vista_become_questions_oldest_first() {
+        let text = "\"['http://h/render/?from=-7days&until=-24hours&format=json&target=a', \
+                    'http://h/render/?from=1795274164&format=json&target=a', \
+                    'http://h/render/?from=-24hours&until=-6hours&format=json&target=a']\"";
+        let asks = asked("graphite", json!(text)).unwrap();
+        let spans: Vec<Range<i64>> = asks.iter().map(|ask| ask.span().clone()).collect();
+        let now = 1_795_295_760;
+        let ago = |seconds: i64| now - seconds;
+        assert_eq!(
+            spans,
+            [
+                ago(604_800)..ago(86_400) + 60,
+                ago(86_400)..ago(21_600) + 60,
+                ago(21_600)..now
+            ]
+        );
+        let url = "http://h/api/v1/query?query=goodpop%7Ba%3D%22b%22%7D[15d]";
+        for urls in [
+            json!([url]),
+            json!(format!("['{url}']")),
+            json!(format!("\"['{url}']\"")),
+        ] {
+            let wanted = Ask::Samples {
+                selector: "goodpop{a=\"b\"}".to_owned(),
+                span: ago(1_296_000)..now,
+            };
+            assert_eq!(asked("prometheus", urls), Ok(vec![wanted]));
+        }
+        let url = "http://h/api/v1/query_range?query=a%20%2b%20b&start=60&end=180&step=60s";
+        let wanted = Ask::Steps {
+            expression: "a + b".to_owned(),
+            span: 60..180,
+        };
+        assert_eq!(asked("prometheus", json!([url])), Ok(vec![wanted]));
+    }
+
+    // Signs that mean something in a URL are part of a target that nobody has encoded.
+    #[test]
+    fn a_target_is_all_that_stands_behind_its_name() {
+        for (written, wanted) in [
+            ("sumSeries(a.*,b)", "sumSeries(a.*,b)"),
+            ("a+b", "a+b"),
+            ("a%2Bb", "a+b"),
+            ("a.%2Fb", "a.%2Fb"),
+            ("a&b=c", "a&b=c"),
+            ("a#b?c", "a#b?c"),
+            ("a&until=-1hours", "a"),
+        ] {
+            let url = format!("http://h/render/?from=-2hours&target={written}");
+            let asks = asked("graphite", json!([url])).unwrap();
+            let Ask::Render { target, .. } = &asks[0] else {
+                panic!("{asks:?}")
+            };
+            assert_eq!(target, wanted);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_makes_it_panic(path in "(/render/|/api/v1/query|/x)", query in ".*") {
+            for kind in ["graphite", "prometheus"] {
+                let _ = asked(kind, json!([format!("http://h{path}?{query}")]));
+                let _ = asked(kind, json!(query.clone()));
+            }
+        }
+    }
 }

@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use super::job::{Ask, Job};
 use super::{Progress, Shared, State, last};
-use crate::background::Link;
 use crate::flux::{FluxPoint, Origin, Receipt, Unavailable};
 use crate::settings::Settings;
 use crate::source::graphite::{self, Window};
@@ -99,7 +98,7 @@ impl Work<'_> {
             oldest = oldest.max(to - i64::from(self.settings.redis.full_duration_s));
         }
         let mut any = false;
-        for ask in &self.job.asks {
+        for ask in &self.job.asks_after(self.job.since.elapsed()) {
             let start = last.map_or(oldest, |last| oldest.max(last + 1));
             // In the order of the times, since the older half is put on top.
             let mut todo = ask.pieces(start);
@@ -236,8 +235,8 @@ impl Work<'_> {
                     | Unavailable::Away { retry_after }
                     | Unavailable::Late { retry_after },
                 ) => {
-                    tokio::time::sleep(retry_after.clamp(Duration::from_millis(100), WAIT_MAX))
-                        .await;
+                    let least = Duration::from_millis(100);
+                    tokio::time::sleep(retry_after.clamp(least, WAIT_MAX)).await;
                 }
                 Err(error @ Unavailable::Stopping) => return Err(error.to_string()),
             }
@@ -255,13 +254,12 @@ impl Work<'_> {
             let key = format!("vista.last.resolution.{}", self.job.metric);
             notes.set_ex(key, seconds, 3600).ignore();
         }
-        let url = self.settings.redis_url();
-        let written = tokio::task::spawn_blocking(move || Link::new(url).run::<()>(&notes));
-        match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("Redis cannot be told: {error}")),
-            Err(error) => Err(error.to_string()),
-        }
+        let written = async {
+            let mut redis = self.shared.intake.redis().await?;
+            notes.query_async::<()>(&mut redis).await
+        };
+        let written = written.await;
+        written.map_err(|error| format!("Redis cannot be told: {error}"))
     }
 }
 
