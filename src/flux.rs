@@ -20,7 +20,7 @@ pub mod http;
 pub mod intake;
 mod json;
 pub mod keys;
-mod last;
+pub(crate) mod last;
 mod liveness;
 mod metric_data;
 mod metric_data_post;

@@ -9,6 +9,7 @@ mod ports;
 mod redis;
 mod state;
 mod uring;
+mod vista;
 
 use std::fmt;
 
@@ -82,6 +83,7 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
     findings.extend(ports::check(settings, holder));
     findings.extend(redis::check(settings));
     findings.extend(graphite::check(settings));
+    findings.extend(vista::check(settings));
     Report { findings, memory }
 }
 

@@ -37,7 +37,7 @@ use crate::stats::{Counts, Source};
 use crate::status::{
     self, LatencyBuckets, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status,
 };
-use crate::vista::{Vista, VistaStatus};
+use crate::vista::{Clock, HostClock, Vista, VistaStatus};
 use watch::{sum, unix_ms};
 
 /// Messages that wait in a shard's inbox, at most.
@@ -232,6 +232,16 @@ impl Server {
     ///
     /// When the host, the state directory or an address does not allow it.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with_clock(settings, Arc::new(HostClock))
+    }
+
+    /// As [`Server::start`], with metrics fetched by another clock than the host's: what
+    /// takes days can be seen in a moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn start_with_clock(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         host::require(&settings)?;
         host::raise_file_limit();
         let state_lock = StateLock::acquire(&settings.state_dir)?;
@@ -345,7 +355,7 @@ impl Server {
                 error,
             })?;
         *lock(&handle.flux) = flux.addresses();
-        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate());
+        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate(), clock);
         let vista = vista.map_err(|error| StartError::Thread {
             what: "Vista".to_owned(),
             error,

@@ -23,7 +23,7 @@ use crate::stats::Source;
 pub use fault::{Fault, Place, SettingsError};
 pub use records::{
     Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
-    ShardTable,
+    SecretFile, Several, ShardTable,
 };
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
@@ -488,7 +488,7 @@ table! {
         workbook_bytes_max: usize = 512 << 20, 64 << 20..=1 << 40, "bytes";
     }
 
-    /// Metrics fetched from Graphite and Prometheus. Not yet in force.
+    /// Metrics fetched from Graphite and Prometheus.
     [vista = "vista"] VistaSettings {
         /// Whether they are fetched; off on a hot standby.
         enabled: bool = true;
@@ -500,6 +500,20 @@ table! {
         answer_timeout_s: u32 = 45, 1..=3600, "seconds";
         /// Largest answer of a source, uncompressed.
         answer_bytes_max: usize = 64 << 20, 65_536..=1 << 30, "bytes";
+        /// How long after the end of a minute its points are asked for, so that the
+        /// source has them.
+        delay_s: u32 = 5, 0..=50, "seconds";
+        /// Requests to one source at a time.
+        source_requests_max: u32 = 8, 1..=256, "requests";
+        /// Targets in one request to Graphite, Skyline's VISTA_GRAPHITE_BATCH_SIZE.
+        batch_targets_max: u32 = 20, 1..=100, "targets";
+        /// Gaps and histories of one source that are filled at a time.
+        backfills_max: u32 = 2, 1..=64, "metrics";
+        /// Gaps and histories of one source that are begun in a minute, oldest first.
+        backfills_per_minute: u32 = 300, 1..=60_000, "metrics";
+        /// How often the filling of one gap or history is tried; then the metric is
+        /// fetched without it.
+        populate_tries_max: u32 = 4, 1..=100, "tries";
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.
