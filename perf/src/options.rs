@@ -109,6 +109,8 @@ pub enum Scenario {
     Lines,
     /// Flux: requests against nginx, bodies against Python, points against pickle.
     Flux,
+    /// Points acknowledged over HTTP that a carbon which is killed and comes back never gets.
+    Carbon,
     /// Everything.
     All,
 }

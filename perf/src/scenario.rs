@@ -2,6 +2,7 @@
 
 pub mod allocations;
 pub mod capacity;
+pub mod carbon;
 pub mod datagrams;
 pub mod flux;
 pub mod latency;
@@ -89,6 +90,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::SideKeys => report.add(side_keys::measure(bench)?),
         Scenario::Datagrams => report.add(datagrams::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
+        Scenario::Carbon => report.add(carbon::measure(bench)?),
         Scenario::Flux => report.add(flux::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
@@ -100,6 +102,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(datagrams::measure(bench)?);
             report.add(lines::measure(bench)?);
             report.add(flux::measure(bench)?);
+            report.add(carbon::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }
