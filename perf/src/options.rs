@@ -114,6 +114,8 @@ pub enum Scenario {
     Roomba,
     /// Flux: requests against nginx, bodies against Python, points against pickle.
     Flux,
+    /// Points acknowledged over HTTP that a carbon which is killed and comes back never gets.
+    Carbon,
     /// Everything.
     All,
 }

@@ -3,6 +3,7 @@
 pub mod allocations;
 pub mod capacity;
 pub mod dashboard;
+pub mod carbon;
 pub mod datagrams;
 pub mod flux;
 pub mod latency;
@@ -93,6 +94,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Dashboard => report.add(dashboard::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
         Scenario::Roomba => report.add(roomba::measure(bench)?),
+        Scenario::Carbon => report.add(carbon::measure(bench)?),
         Scenario::Flux => report.add(flux::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
@@ -106,6 +108,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(roomba::measure(bench)?);
             report.add(flux::measure(bench)?);
             report.add(dashboard::measure(bench)?);
+            report.add(carbon::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

@@ -8,7 +8,7 @@ use crate::shard::Message;
 use crate::stats::Counts;
 use crate::status::{RecentStatus, ShardStatus};
 use crate::talkers::Report;
-use crate::vista::view::VistaView;
+use crate::vista::VistaStatus;
 
 impl Handle {
     /// Who brings the most.
@@ -21,7 +21,7 @@ impl Handle {
     }
 
     /// Vista's entries that have `find` in what is shown of them.
-    pub fn vista(&self, find: &str) -> VistaView {
+    pub fn vista(&self, find: &str) -> VistaStatus {
         lock(&self.boards.vista).view(find)
     }
 

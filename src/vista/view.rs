@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::status::{EntryStatus, VistaStatus};
 
 /// Entries of one answer, at most.
@@ -11,24 +9,11 @@ const ENTRIES_MAX: usize = 200;
 /// States from the one that needs most attention on; others come last.
 const WORST_FIRST: [&str; 5] = ["failing", "disabled", "populating", "waiting", "ok"];
 
-/// What `/api/status` and `/api/vista` show.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct VistaView {
-    /// Whether metrics are fetched.
-    pub enabled: bool,
-    /// How many of all entries are in which state.
-    pub states: BTreeMap<&'static str, u64>,
-    /// Entries in the order of `vista.fetch`; where there are too many, those whose
-    /// state needs attention.
-    pub entries: Vec<EntryStatus>,
-    /// How many more there are.
-    pub left_out: usize,
-}
-
 impl VistaStatus {
-    /// The entries with `find` in their name, source, state or error; with nothing to
-    /// find, all of them.
-    pub fn view(&self, find: &str) -> VistaView {
+    /// The same with only the entries that have `find` in their name, source, state or
+    /// error; with nothing to find, all of them. Where there are too many for one
+    /// answer, those whose state needs attention, and how many more there are.
+    pub fn view(&self, find: &str) -> Self {
         let find = find.to_lowercase();
         let has_it = |text: &str| text.to_lowercase().contains(&find);
         let fits = |entry: &EntryStatus| {
@@ -51,9 +36,22 @@ impl VistaStatus {
             found.truncate(ENTRIES_MAX);
             found.sort_by_key(|(place, _)| *place);
         }
-        VistaView {
+        Self {
             enabled: self.enabled,
             states,
+            requests: self.requests,
+            requests_failed: self.requests_failed,
+            fetched: self.fetched,
+            delivered: self.delivered,
+            slowest_ms: self.slowest_ms,
+            populates: self.populates,
+            populates_failed: self.populates_failed,
+            points: self.points,
+            dropped: self.dropped,
+            inherited: self.inherited,
+            redis_errors: self.redis_errors,
+            lag_max_s: self.lag_max_s,
+            sources: self.sources.clone(),
             entries: found.into_iter().map(|(_, entry)| entry.clone()).collect(),
             left_out,
         }
@@ -73,6 +71,7 @@ mod tests {
         VistaStatus {
             enabled: true,
             entries: (0..count).map(entry).collect(),
+            ..VistaStatus::default()
         }
     }
 
