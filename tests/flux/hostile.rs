@@ -108,6 +108,7 @@ fn bodies_together_are_bounded() {
     let skyring = plan(&redis)
         .set("flux.bodies_bytes_max", 1 << 20)
         .set("flux.body_bytes_max", 1 << 20)
+        .set("flux.body_s", 3600)
         .start();
     let address = address(&skyring);
     let begin = |bytes: usize| {
@@ -126,7 +127,7 @@ fn bodies_together_are_bounded() {
     eventually("there was no room for another", || {
         let mut stream = begin(200_000);
         stream
-            .set_read_timeout(Some(Duration::from_millis(200)))
+            .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
         let mut bytes = [0; 1024];
         let count = stream.read(&mut bytes).map_err(|error| error.to_string())?;
