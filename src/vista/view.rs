@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::status::{EntryStatus, VistaStatus};
 
@@ -23,6 +23,15 @@ pub struct VistaView {
     pub entries: Vec<EntryStatus>,
     /// How many more there are.
     pub left_out: usize,
+}
+
+/// As an answer shows it where nothing is to be found.
+///
+/// # Errors
+///
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(vista: &VistaStatus, serializer: S) -> Result<S::Ok, S::Error> {
+    vista.view("").serialize(serializer)
 }
 
 impl VistaStatus {
