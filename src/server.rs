@@ -730,7 +730,7 @@ impl Handle {
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
             flux: self.flux_status(),
-            vista: self.vista(""),
+            vista: lock(&self.boards.vista).clone(),
             faults: logging::faults(),
         }
     }

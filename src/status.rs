@@ -18,7 +18,7 @@ use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
 use crate::stats::{Counts, DropReason, RuleCounts, Source, SourceCounts, Tally};
-use crate::vista::VistaStatus;
+use crate::vista::{VistaStatus, view};
 
 /// Everything that `/api/status` shows.
 #[derive(Clone, Debug, Serialize)]
@@ -73,6 +73,7 @@ pub struct Status {
     /// Points over HTTP.
     pub flux: FluxStatus,
     /// Points fetched.
+    #[serde(serialize_with = "view::serialize")]
     pub vista: VistaStatus,
     /// The last warnings and errors of the log, newest first.
     pub faults: Vec<Fault>,

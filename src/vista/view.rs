@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, Serializer};
+
 use super::status::{EntryStatus, VistaStatus};
 
 /// Entries of one answer, at most.
 const ENTRIES_MAX: usize = 200;
 /// States from the one that needs most attention on; others come last.
 const WORST_FIRST: [&str; 5] = ["failing", "disabled", "populating", "waiting", "ok"];
+
+/// As an answer shows it where nothing is to be found.
+///
+/// # Errors
+///
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(vista: &VistaStatus, serializer: S) -> Result<S::Ok, S::Error> {
+    vista.view("").serialize(serializer)
+}
 
 impl VistaStatus {
     /// The same with only the entries that have `find` in their name, source, state or

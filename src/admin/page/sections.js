@@ -15,7 +15,7 @@ const REASONS = {
   too_old: ["Too old", "Older than horizon.max_resolution_s when they came. A sender\u2019s clock is wrong, or it sends what it had kept; raise the setting if that is wanted."],
   not_mine: ["Another node\u2019s", "The cluster\u2019s table gives these metrics to other nodes. Nothing to mend, if their relays send to those too."],
   skipped: ["Skipped", "horizon.skip says so. Nothing to mend, if the list is right."],
-  name_invalid: ["Bad names", "Empty, not UTF-8, or with control characters. Mend the sender; the page of talkers says which ones send."],
+  name_invalid: ["Bad names", "Empty, not UTF-8, or with control characters. Mend the sender."],
   name_too_long: ["Overlong names", "Longer than horizon.name_bytes_max."],
   not_numeric: ["No numbers", "A timestamp or value is no number. Mend the sender."],
   not_finite: ["Not finite", "NaN or infinity, which would spoil every mean over the series. Mend the sender."],
