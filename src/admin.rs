@@ -1,35 +1,49 @@
-//! The page for operators: `/healthz`, `/readyz`, `/metrics`, `/api/status`.
+//! The page for operators, and what it and other programs ask for:
+//!
+//! | path | is |
+//! | --- | --- |
+//! | `/` | the dashboard |
+//! | `/healthz`, `/readyz` | whether the process lives; whether it listens and Redis settles |
+//! | `/metrics` | Prometheus text |
+//! | `/api/status` | the same numbers as JSON, the last two seconds, the last faults |
+//! | `/api/history?after=N` | the last half hour, or what came after row N of it |
+//! | `/api/talkers` | who brings the most |
+//! | `/api/vista?find=TEXT` | the entries of Vista that have it in their name, source, state or error |
 //!
 //! It has a thread and a small runtime of its own, and asks the shards only
 //! when somebody asks it, so that it costs the data plane nothing.
 
+mod page;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::host::{self, Transport};
+use crate::http::{self, Gate, Limits};
 use crate::server::Handle;
 use crate::status::Status;
 
-/// Connections at a time: it is for operators and one or two scrapers.
-const CONNECTIONS_MAX: usize = 64;
-/// Longest wait for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest life of a connection, idle ones among them.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
-/// Largest head of a request.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Answers are of the moment.
+const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+
+/// It is for operators and one or two scrapers.
+const LIMITS: Limits = Limits {
+    connections_max: 64,
+    head_bytes_max: 16 << 10,
+    head_timeout: Duration::from_secs(10),
+    life: Duration::from_secs(300),
+};
 
 /// A socket that listens on `address`, which nobody else may share.
 ///
@@ -58,7 +72,10 @@ impl Admin {
             .enable_all()
             .build()?;
         let (stop, stopped) = watch::channel(false);
-        let body = move || runtime.block_on(serve(socket, router(handle), stopped));
+        let service = TowerToHyperService::new(router(handle));
+        let body = move || {
+            runtime.block_on(http::serve(socket, service, Gate::new(LIMITS), stopped));
+        };
         let thread = std::thread::Builder::new()
             .name("skyring-admin".to_owned())
             .spawn(body)?;
@@ -79,56 +96,17 @@ impl Drop for Admin {
     }
 }
 
-async fn serve(socket: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let listener = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the page for operators cannot be served");
-            return;
-        }
-    };
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let permit = tokio::select! {
-            permit = room.clone().acquire_owned() => permit,
-            _ = stopped.changed() => return,
-        };
-        let Ok(permit) = permit else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.changed() => return,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Mostly for want of file descriptors, which does not pass at once.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service);
-            // What goes wrong here is the peer's affair.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-            drop(permit);
-        });
-    }
-}
-
 fn router(handle: Arc<Handle>) -> Router {
     Router::new()
-        .route("/", get(index))
+        .merge(page::routes())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/status", get(api_status))
+        .route("/api/history", get(api_history))
+        .route("/api/talkers", get(api_talkers))
+        .route("/api/vista", get(api_vista))
         .with_state(handle)
-}
-
-async fn index() -> &'static str {
-    "Skyring\n\n/healthz     the process lives\n/readyz      it listens and Redis settles\n/metrics     Prometheus text\n/api/status  the same numbers as JSON\n"
 }
 
 async fn ready(State(handle): State<Arc<Handle>>) -> Response {
@@ -160,9 +138,50 @@ async fn metrics(State(handle): State<Arc<Handle>>) -> Response {
 }
 
 async fn api_status(State(handle): State<Arc<Handle>>) -> Response {
+    // The answer does not wait for Redis: the next one will know.
+    if handle.redis_info.is_due() {
+        let handle = handle.clone();
+        tokio::task::spawn_blocking(move || handle.redis_info.ask());
+    }
     match status(handle).await {
-        Some(status) => Json(status).into_response(),
+        Some(status) => (NO_STORE, Json(status)).into_response(),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn api_history(
+    State(handle): State<Arc<Handle>>,
+    Query(After { after }): Query<After>,
+) -> Response {
+    let history = handle.boards.history.lock();
+    let history = history.unwrap_or_else(PoisonError::into_inner);
+    (NO_STORE, Json(history.after(after))).into_response()
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Find {
+    #[serde(default)]
+    find: String,
+}
+
+async fn api_vista(
+    State(handle): State<Arc<Handle>>,
+    Query(Find { find }): Query<Find>,
+) -> Response {
+    (NO_STORE, Json(handle.vista(&find))).into_response()
+}
+
+async fn api_talkers(State(handle): State<Arc<Handle>>) -> Response {
+    let told = tokio::task::spawn_blocking(move || handle.talkers()).await;
+    match told {
+        Ok(told) => (NO_STORE, Json(told)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

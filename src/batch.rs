@@ -13,12 +13,13 @@
 //! It is encoded when it is flushed, and again if it has to be sent again, then
 //! without what was answered.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::admit::{MetricId, Metrics};
-use crate::stats::Source;
+use crate::stats::{DropReason, Source};
 use crate::wire::msgpack::{RECORD_BYTES_MAX, Record};
 use crate::wire::resp::Encoder;
 
@@ -80,12 +81,12 @@ enum Member {
 /// Tells somebody outside what became of points handed over together, when the
 /// last batch that has some of them is done with.
 pub struct Completion {
-    outcome: std::cell::Cell<Outcome>,
+    outcome: RefCell<Outcome>,
     tell: Option<Box<dyn FnOnce(Outcome)>>,
 }
 
 /// What became of points handed over together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Points that were admitted.
     pub admitted: u64,
@@ -98,40 +99,52 @@ pub struct Outcome {
     /// There was no room: nothing was taken, and nothing counted. To be tried
     /// again later.
     pub busy: bool,
+    /// Each point that was refused, by its place among them all, and why.
+    pub refusals: Vec<(u32, DropReason)>,
+    /// The metrics, of the same batches, of which points were lost, and why. Points
+    /// of others are all in Redis.
+    pub lost_metrics: Vec<(Box<[u8]>, DropReason)>,
 }
 
 impl Completion {
     /// Calls `tell` in the end.
     pub fn new(tell: impl FnOnce(Outcome) + 'static) -> Self {
         Self {
-            outcome: Default::default(),
+            outcome: RefCell::default(),
             tell: Some(Box::new(tell)),
         }
     }
 
-    /// Notes how many points were admitted and refused.
-    pub fn note_admission(&self, admitted: u64, refused: u64) {
-        let outcome = self.outcome.get();
-        self.outcome.set(Outcome {
-            admitted,
-            refused,
-            ..outcome
-        });
+    /// Points that it knows of so far.
+    pub fn points(&self) -> u64 {
+        let outcome = self.outcome.borrow();
+        outcome.admitted + outcome.refused
     }
 
-    fn note_lost(&self, lost: u64) {
-        let outcome = self.outcome.get();
-        self.outcome.set(Outcome {
-            lost: outcome.lost + lost,
-            ..outcome
-        });
+    /// Notes how many more points were admitted and refused.
+    pub fn note_admission(&self, admitted: u64, refused: u64) {
+        let mut outcome = self.outcome.borrow_mut();
+        outcome.admitted += admitted;
+        outcome.refused += refused;
+    }
+
+    /// Notes why the point at this place was refused.
+    pub fn note_refusal(&self, place: u64, reason: DropReason) {
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        self.outcome.borrow_mut().refusals.push((place, reason));
+    }
+
+    fn note_lost(&self, metric: &[u8], points: u64, reason: DropReason) {
+        let mut outcome = self.outcome.borrow_mut();
+        outcome.lost += points;
+        outcome.lost_metrics.push((metric.into(), reason));
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
         if let Some(tell) = self.tell.take() {
-            tell(self.outcome.get());
+            tell(self.outcome.take());
         }
     }
 }
@@ -271,10 +284,18 @@ impl Batch {
         }
     }
 
-    /// Tells those who wait that points of this batch are lost.
-    pub fn note_lost(&self, points: u64) {
+    /// Tells those who wait that the points of an item are lost.
+    pub fn note_lost(&self, metrics: &Metrics, item: &Item, reason: DropReason) {
         for completion in &self.completions {
-            completion.note_lost(points);
+            let name = self.name(metrics, item);
+            completion.note_lost(name, u64::from(item.points), reason);
+        }
+    }
+
+    fn name<'n>(&'n self, metrics: &'n Metrics, item: &Item) -> &'n [u8] {
+        match item.metric {
+            NAMED => self.kept_name(item.name_at, item.name_bytes),
+            metric => metrics.name(metric),
         }
     }
 
@@ -286,10 +307,7 @@ impl Batch {
         self.failed = false;
         let mut commands = 0;
         for item in self.items.iter().filter(|item| !item.settled) {
-            let name = match item.metric {
-                NAMED => self.kept_name(item.name_at, item.name_bytes),
-                metric => metrics.name(metric),
-            };
+            let name = self.name(metrics, item);
             encoder.append_begin(out, name, item.bytes as usize);
             let mut at = item.first;
             while let Some(kept) = self.records.get(at as usize) {

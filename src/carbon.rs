@@ -49,7 +49,7 @@ pub fn frames(points: &[OwnedPoint]) -> impl Iterator<Item = io::Result<Vec<u8>>
 }
 
 /// How many of the first points fit one frame: one at least, if there is one.
-fn fitting(points: &[OwnedPoint]) -> usize {
+pub(crate) fn fitting(points: &[OwnedPoint]) -> usize {
     let mut bytes = POINT_BYTES_MAX;
     let fits = points.iter().take(FRAME_POINTS_MAX).take_while(|point| {
         bytes += point.name.len() + POINT_BYTES_MAX;

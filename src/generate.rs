@@ -20,6 +20,8 @@ use crate::settings::{DEFAULT_FILE, Settings};
 const STOP_SLACK_S: u32 = 40;
 /// Open files of the unit, unless the configuration may need more.
 const FILES_MIN: u64 = 65_536;
+/// What a form has besides the files that are uploaded with it.
+const UPLOAD_SLACK_BYTES: usize = 64 << 10;
 /// Open files besides the connections.
 const FILES_RESERVE: u64 = 4096;
 
@@ -42,6 +44,19 @@ pub struct Options {
     /// Skyline's LOG_PATH (horizon.d)
     #[arg(long, value_name = "DIR", default_value = "/var/log/skyline")]
     pub log_path: PathBuf,
+    /// The server's certificate (nginx)
+    #[arg(long, value_name = "FILE", default_value = "/etc/nginx/skyring.crt")]
+    pub certificate: PathBuf,
+    /// Its private key (nginx)
+    #[arg(long, value_name = "FILE", default_value = "/etc/nginx/skyring.key")]
+    pub certificate_key: PathBuf,
+    /// Users and their passwords, as htpasswd makes it (nginx)
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/nginx/skyring.htpasswd"
+    )]
+    pub htpasswd: PathBuf,
     #[allow(missing_docs)]
     #[command(flatten)]
     pub settings: cli::Options,
@@ -112,6 +127,8 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
     let files = u64::from(settings.horizon.connections_max) + FILES_RESERVE;
     let pickle = reachable(settings.horizon.pickle.first(), 2024);
     let admin = reachable(settings.admin.listen.as_ref(), 2080);
+    let flux = reachable(settings.flux.listen.first(), 8000);
+    let uploads = &settings.flux_uploads;
     let values = [
         ("@BINARY@", path("--binary", binary)?),
         (
@@ -126,6 +143,22 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
         ("@PICKLE@", pickle.to_string()),
         ("@ADMIN@", admin.to_string()),
         ("@ADMIN_PORT@", admin.port().to_string()),
+        ("@FLUX@", flux.to_string()),
+        ("@BODY_BYTES@", settings.flux.body_bytes_max.to_string()),
+        (
+            "@UPLOAD_BYTES@",
+            (uploads.bytes_max + UPLOAD_SLACK_BYTES).to_string(),
+        ),
+        ("@UPLOAD_S@", uploads.receive_s.to_string()),
+        (
+            "@CERTIFICATE@",
+            path("--certificate", &options.certificate)?,
+        ),
+        (
+            "@CERTIFICATE_KEY@",
+            path("--certificate-key", &options.certificate_key)?,
+        ),
+        ("@HTPASSWD@", path("--htpasswd", &options.htpasswd)?),
     ];
     let fill = |text: String, (name, value): &(&str, String)| text.replace(name, value);
     Ok(values.iter().fold(template.to_owned(), fill))
@@ -193,6 +226,9 @@ mod tests {
             user: "skyring".to_owned(),
             pid_path: "/var/run/skyline".into(),
             log_path: "/var/log/skyline".into(),
+            certificate: "/etc/nginx/skyring.crt".into(),
+            certificate_key: "/etc/nginx/skyring.key".into(),
+            htpasswd: "/etc/nginx/skyring.htpasswd".into(),
             settings: cli::Options::default(),
         }
     }
@@ -216,6 +252,8 @@ mod tests {
             "horizon.connections_max=200000",
             "horizon.pickle=['0.0.0.0:2124']",
             "admin.listen='[::1]:99'",
+            "flux.listen=['0.0.0.0:8123']",
+            "flux.uploads.bytes_max=1048576",
         ];
         let settings = Settings::load(None, &sets.map(str::to_owned)).unwrap();
         let text = |thing| text(&options(thing), &settings).unwrap();
@@ -223,7 +261,10 @@ mod tests {
         assert!(unit.contains("\nTimeoutStopSec=140\n"), "{unit}");
         assert!(unit.contains("\nLimitNOFILE=204096\n"), "{unit}");
         assert!(text(Thing::CarbonRelay).contains("127.0.0.1:2124"));
-        assert!(text(Thing::Nginx).contains("http://[::1]:99;"));
+        let nginx = text(Thing::Nginx);
+        assert!(nginx.contains("http://[::1]:99;"), "{nginx}");
+        assert!(nginx.contains("http://127.0.0.1:8123;"), "{nginx}");
+        assert!(nginx.contains("client_max_body_size 1114112;"), "{nginx}");
     }
 
     // The values go into a shell script and a unit file.

@@ -2,12 +2,14 @@
 //! fault says in words how to mend it.
 
 mod cpus;
+mod graphite;
 mod limits;
 mod memory;
 mod ports;
 mod redis;
 mod state;
 mod uring;
+mod vista;
 
 use std::fmt;
 
@@ -80,6 +82,8 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
     ];
     findings.extend(ports::check(settings, holder));
     findings.extend(redis::check(settings));
+    findings.extend(graphite::check(settings));
+    findings.extend(vista::check(settings));
     Report { findings, memory }
 }
 

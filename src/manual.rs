@@ -1,5 +1,5 @@
 //! `skyring man` and `skyring completions`: made from the definition of the command
-//! line, so that they say what it says.
+//! line, so that they say what it says. Beside them, the pages that the README leads to.
 
 use std::io;
 use std::process::ExitCode;
@@ -11,6 +11,9 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::{Cli, EXIT_FAILED, EXIT_USAGE, print, tell};
 use crate::settings::DEFAULT_FILE;
+
+#[doc = include_str!("manual/several.md")]
+pub mod several {}
 
 /// Prints the completion script of a shell.
 pub fn completions(shell: Shell) -> ExitCode {

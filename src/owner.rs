@@ -108,7 +108,11 @@ mod tests {
     /// A name that is skipped, or that another node owns, has an owner too.
     #[test]
     fn each_name_is_printed_with_its_node() {
-        let sets = ["cluster.node=b", "cluster.shards={ a = 2, b = 0, c = 1 }"];
+        let sets = [
+            "cluster.node=b",
+            "cluster.shards={ a = 2, b = 0, c = 1 }",
+            "flux.listen=[]",
+        ];
         let names: [&[u8]; 3] = [b"a.b", b"skyline.mirage.x", b"vista.app1.requests"];
         let (all_good, printed) = owners(&sets, &names);
         assert!(all_good);

@@ -36,6 +36,7 @@ use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::stats::{Counts, DropReason, Source, rule_counts};
 use crate::stretch;
+use crate::talkers::{Brought, Talkers};
 use crate::wire::resp::Encoder;
 
 /// A metric that has points is made known again when this long has passed since
@@ -99,6 +100,8 @@ impl Arrival {
 pub struct Pipeline {
     /// What this shard counts.
     pub counts: Counts,
+    /// Who brings the most of it.
+    pub talkers: Talkers,
     metrics: Metrics,
     rules: Arc<Rules>,
     encoder: Encoder,
@@ -136,6 +139,7 @@ impl Pipeline {
     pub fn new(settings: &Settings, budget: Arc<Budget>) -> Self {
         let mut pipeline = Self {
             counts: Counts::new(),
+            talkers: Talkers::default(),
             metrics: Metrics::new(settings.horizon.metrics_max),
             rules: Arc::new(Rules::new(settings)),
             encoder: Encoder::new(&settings.redis.namespace),
@@ -240,8 +244,9 @@ impl Pipeline {
             if count == 0 {
                 break;
             }
+            refused += self.append_group(&group[..count], turn, received, completion.as_ref());
             received += count as u64;
-            refused += self.append_group(&group[..count], turn, completion.as_ref());
+            self.talkers.note_points(&group[..count]);
         }
         let counts = self.counts.source(source);
         counts.received += received;
@@ -252,21 +257,27 @@ impl Pipeline {
         self.wake_link_if_due(linger_runs);
     }
 
-    /// Appends at most [`GROUP`] points; returns how many were refused.
+    /// Appends at most [`GROUP`] points, the first of which is the one at `place`;
+    /// returns how many were refused.
     fn append_group(
         &mut self,
         points: &[Point<'_>],
         turn: Turn,
+        place: u64,
         completion: Option<&Rc<Completion>>,
     ) -> u64 {
         let mut probes = [Probe::default(); GROUP];
         self.metrics.probe(admit::names(points), &mut probes);
         let oldest_unsettled = self.oldest_unsettled();
         let mut refused = 0;
-        for (point, probe) in points.iter().zip(&probes) {
+        for (index, (point, probe)) in points.iter().zip(&probes).enumerate() {
             if let Err(reason) = self.append_point(point, probe, turn, oldest_unsettled) {
                 self.counts.source(turn.source).drop(reason, 1);
                 refused += 1;
+                if let Some(completion) = completion {
+                    let before = completion.points() + place;
+                    completion.note_refusal(before + index as u64, reason);
+                }
             }
         }
         let appended = points.len() as u64 - refused;
@@ -306,7 +317,7 @@ impl Pipeline {
         let (metric, name) = match &way {
             Way::Known(metric) => (Some(*metric), point.name),
             Way::New => {
-                let inserted = self.metrics.insert(point.name, probe, &self.rules, None);
+                let inserted = self.insert(point.name, probe, None);
                 (inserted, point.name)
             }
             Way::Named(name) => (None, &**name),
@@ -381,8 +392,14 @@ impl Pipeline {
         if let Err(reason) = self.rules.check_name(&name) {
             return (None, Err(reason));
         }
-        let known = self.metrics.look_up(&name);
-        match known.or_else(|| self.metrics.insert_undecided(&name)) {
+        let mut entry = self.metrics.look_up(&name);
+        if entry.is_none() {
+            entry = self.metrics.insert_undecided(&name);
+            if entry.is_some() {
+                self.note_series(&name);
+            }
+        }
+        match entry {
             Some(id) => {
                 let verdict = self.metrics.verdict(id, &self.rules);
                 (Some(id), verdict.map_or(Ok(Way::Known(id)), Err))
@@ -398,10 +415,27 @@ impl Pipeline {
         if let Err(reason) = verdict
             && reason.is_remembered()
         {
-            let kept = self.metrics.insert(name, probe, &self.rules, Some(reason));
+            let kept = self.insert(name, probe, Some(reason));
             self.counts.metrics_not_kept += u64::from(kept.is_none());
         }
         verdict
+    }
+
+    /// Gives a metric an entry, if there is room.
+    fn insert(
+        &mut self,
+        name: &[u8],
+        probe: &Probe,
+        verdict: Option<DropReason>,
+    ) -> Option<MetricId> {
+        let metric = self.metrics.insert(name, probe, &self.rules, verdict)?;
+        self.note_series(name);
+        Some(metric)
+    }
+
+    fn note_series(&mut self, name: &[u8]) {
+        self.counts.series_new += 1;
+        self.talkers.note_series(name);
     }
 
     // ---- flush ----------------------------------------------------------
@@ -529,6 +563,14 @@ impl Pipeline {
         counts
     }
 
+    /// What was received so far from one source, and all new series.
+    pub fn brought(&self, source: Source) -> Brought {
+        Brought {
+            points: self.counts.sources[source as usize].received,
+            series: self.counts.series_new,
+        }
+    }
+
     /// Takes up what a reload may change.
     pub fn reload(&mut self, settings: &Settings, rules: Arc<Rules>) {
         self.counts.rules = rule_counts(rules.list(), &self.counts.rules);
@@ -560,6 +602,7 @@ impl Pipeline {
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
+        self.talkers.tick();
         // Room in the budget may have come from another shard.
         self.wake_connections();
         if self.metrics.is_full() && self.swept.elapsed() > SWEEP {

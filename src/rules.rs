@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use memchr::memmem;
+use regex::bytes::Regex;
 
 use rule::{Rule, Step};
 
@@ -278,14 +279,17 @@ impl SkipLists {
 /// part of, and a name among whose dotted elements are all of the pattern's, in any
 /// order. A pattern with an element twice fits only in the first way.
 #[derive(Clone, Debug)]
-struct Patterns {
+pub(crate) struct Patterns {
     texts: Vec<String>,
     parts: Vec<memmem::Finder<'static>>,
     elements: Vec<Vec<Box<[u8]>>>,
+    /// Finds the longest element of any pattern, without which none fits, in one pass;
+    /// `None` if that could be anything.
+    hint: Option<Regex>,
 }
 
 impl Patterns {
-    fn new(texts: &[String]) -> Self {
+    pub(crate) fn new(texts: &[String]) -> Self {
         let part = |text: &String| memmem::Finder::new(text.as_bytes()).into_owned();
         let elements = |text: &String| -> Option<Vec<Box<[u8]>>> {
             let all: Vec<Box<[u8]>> = dotted(text.as_bytes()).map(Box::from).collect();
@@ -296,6 +300,7 @@ impl Patterns {
             texts: texts.to_vec(),
             parts: texts.iter().map(part).collect(),
             elements: texts.iter().filter_map(elements).collect(),
+            hint: hint(texts),
         }
     }
 
@@ -305,7 +310,10 @@ impl Patterns {
         Some(text)
     }
 
-    fn fit(&self, name: &[u8]) -> bool {
+    pub(crate) fn fit(&self, name: &[u8]) -> bool {
+        if self.hint.as_ref().is_some_and(|hint| !hint.is_match(name)) {
+            return false;
+        }
         if self.parts.iter().any(|part| part.find(name).is_some()) {
             return true;
         }
@@ -313,6 +321,16 @@ impl Patterns {
         let all = |elements: &Vec<Box<[u8]>>| elements.iter().all(|element| has(element));
         self.elements.iter().any(all)
     }
+}
+
+/// Either way to fit needs each element of the pattern to be somewhere in the name.
+fn hint(texts: &[String]) -> Option<Regex> {
+    let longest = texts.iter().map(|text| {
+        let longest = text.split('.').max_by_key(|element| element.len());
+        longest.filter(|element| !element.is_empty())
+    });
+    let longest: Option<Vec<String>> = longest.map(|text| Some(regex::escape(text?))).collect();
+    Regex::new(&longest?.join("|")).ok()
 }
 
 fn dotted(name: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -451,7 +469,9 @@ mod tests {
         let owners = |count: usize| {
             let shards: Vec<String> = (0..count).map(|n| format!("node{n} = {n}")).collect();
             let shards = format!("cluster.shards={{ {} }}", shards.join(", "));
-            rules(&[&shards, "cluster.node=node0"]).owners().clone()
+            rules(&[&shards, "cluster.node=node0", "flux.listen=[]"])
+                .owners()
+                .clone()
         };
         for (name, two, three) in [
             ("a.b", 0, 0),
@@ -475,7 +495,7 @@ mod tests {
     #[test]
     fn nodes_go_by_their_numbers_and_not_by_their_names() {
         let table = "cluster.shards={ a = 2, b = 0, c = 1 }";
-        let rules = rules(&[table, "cluster.node=c"]);
+        let rules = rules(&[table, "cluster.node=c", "flux.listen=[]"]);
         assert_eq!(rules.owners().owner(b"stats.web01.cpu.user"), Some("a"));
         assert_eq!(rules.judge(b"vista.app1.requests"), Ok(()));
         assert_eq!(rules.judge(b"a.b"), Err(DropReason::NotMine));

@@ -9,11 +9,23 @@
 //! | `worker.metrics_received` | pass | metrics received, each once, if any |
 //! | `listen.udp_chunks_dropped` | pass | datagrams that the kernel had no room for, if any |
 //!
+//! Those about Flux are in `self_metrics/flux.rs`; and, if metrics are fetched:
+//!
+//! | `skyline.vista.<name>.` | each pass, if metrics are fetched |
+//! | --- | --- |
+//! | `fetcher.sent_to_flux` | metrics of which points were delivered, and histories begun |
+//! | `fetcher.time_to_fetch` | longest time that a question took, in whole seconds |
+//! | `fetcher.metrics_to_fetch` | entries |
+//! | `fetcher.metrics_fetched` | metrics in good answers |
+//! | `worker.metrics_sent_to_flux` | metrics of which points were delivered |
+//! | `worker.vista.fetcher.metrics.json` | 0: what Python's Vista keeps there |
+//!
 //! A pass takes `horizon.side_keys_s`. TCP listeners drop nothing for want of room,
 //! so Skyline's `listen.pickle_chunks_dropped` is never made. With
 //! `self_metrics.carbon` these metrics are sent there; without it this server takes
 //! them in itself.
 
+mod flux;
 mod literal;
 mod relay;
 mod waiting;
@@ -25,12 +37,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::background::{Background, Link, Stop};
+use crate::flux::FluxStatus;
 use crate::logging::Throttle;
 use crate::point::Number;
 use crate::server::Handle;
 use crate::settings::Settings;
 use crate::shard::OwnedPoint;
 use crate::side_keys::{self, Board, now_s};
+use crate::vista::VistaStatus;
 
 use relay::{RelayError, Relayed};
 use waiting::Waiting;
@@ -113,6 +127,7 @@ struct Maker {
     /// At the end of the last pass; `None` if that made no self metrics, so that
     /// there is nothing to compare with.
     before: Option<Totals>,
+    flux: FluxStatus,
     is_told: bool,
 }
 
@@ -122,6 +137,25 @@ struct Totals {
     stored: u64,
     kernel_drops: u64,
     passes: u64,
+    vista: Fetched,
+}
+
+/// What Vista counts.
+#[derive(Clone, Copy, Default)]
+struct Fetched {
+    fetched: u64,
+    delivered: u64,
+    populates: u64,
+}
+
+impl Fetched {
+    fn of(vista: &VistaStatus) -> Self {
+        Self {
+            fetched: vista.fetched,
+            delivered: vista.delivered,
+            populates: vista.populates,
+        }
+    }
 }
 
 impl Maker {
@@ -136,6 +170,7 @@ impl Maker {
             waiting: Waiting::default(),
             sizes: (0, 0),
             before: Some(Totals::default()),
+            flux: FluxStatus::default(),
             is_told: false,
         }
     }
@@ -180,6 +215,7 @@ impl Maker {
         let (sum, count) = std::mem::take(&mut self.sizes);
         let mean = sum as f64 / f64::from(count.max(1));
         self.put(settings, "worker.queue_size_60s_avg", mean);
+        self.make_of_flux(settings, &status.flux);
         let received = side_keys::read(&self.side_keys);
         let listeners = || status.listeners.values();
         let drops = listeners().filter_map(|listener| listener.kernel_drops);
@@ -187,12 +223,14 @@ impl Maker {
             stored: listeners().map(|listener| listener.stored).sum(),
             kernel_drops: drops.sum(),
             passes: received.passes,
+            vista: Fetched::of(&status.vista),
         };
         let Some(before) = self.before.replace(now) else {
             return;
         };
         let stored = now.stored.saturating_sub(before.stored);
         self.put(settings, "worker.datapoints_sent_to_redis", stored as f64);
+        self.make_vista(settings, &status.vista, &before.vista);
         if now.passes > before.passes && received.metrics_received > 0 {
             let metrics = received.metrics_received as f64;
             self.put(settings, "worker.metrics_received", metrics);
@@ -203,10 +241,44 @@ impl Maker {
         }
     }
 
+    fn make_vista(&mut self, settings: &Settings, vista: &VistaStatus, before: &Fetched) {
+        if !vista.enabled || vista.entries.is_empty() {
+            return;
+        }
+        let now = Fetched::of(vista);
+        let delivered = now.delivered.saturating_sub(before.delivered);
+        let populates = now.populates.saturating_sub(before.populates);
+        let fetched = now.fetched.saturating_sub(before.fetched);
+        for (name, value) in [
+            ("fetcher.sent_to_flux", delivered + populates),
+            ("fetcher.time_to_fetch", vista.slowest_ms / 1000),
+            ("fetcher.metrics_to_fetch", vista.entries.len() as u64),
+            ("fetcher.metrics_fetched", fetched),
+            ("worker.metrics_sent_to_flux", delivered),
+            ("worker.vista.fetcher.metrics.json", 0),
+        ] {
+            self.put_of(settings, "vista", name, value as f64);
+        }
+    }
+
+    fn make_of_flux(&mut self, settings: &Settings, now: &FluxStatus) {
+        if !settings.flux.listen.is_empty() {
+            let has_quotas = !settings.flux.quotas.is_empty();
+            for (name, value) in flux::figures(&self.flux, now, has_quotas) {
+                self.put_of(settings, "flux", &name, value as f64);
+            }
+        }
+        self.flux = now.clone();
+    }
+
     fn put(&mut self, settings: &Settings, name: &str, value: f64) {
+        self.put_of(settings, "horizon", name, value);
+    }
+
+    fn put_of(&mut self, settings: &Settings, program: &str, name: &str, value: f64) {
         let name = match settings.self_metrics.name.as_str() {
-            "" => format!("skyline.horizon.{name}"),
-            host => format!("skyline.horizon.{host}.{name}"),
+            "" => format!("skyline.{program}.{name}"),
+            host => format!("skyline.{program}.{host}.{name}"),
         };
         self.status.points_made += 1;
         self.waiting.push(OwnedPoint {

@@ -1,11 +1,13 @@
 //! The server as a whole: what the binary, the tests and the harness start.
 
+mod watch;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
 use crossbeam_channel::Receiver;
@@ -16,21 +18,27 @@ use crate::admit::{CensusPage, MetricId, Tidings};
 use crate::batch::Outcome;
 use crate::budget::Budget;
 use crate::flux::{Flux, FluxStatus};
+use crate::history::{self, History};
 use crate::host::{self, HostError, StateError, StateLock};
 use crate::listeners::{self, ListenError, Listeners};
+use crate::logging;
 use crate::pipeline::Inquiry;
 use crate::plane::{self, Sender};
 use crate::private_redis::PrivateRedis;
 use crate::redis::{LinkBoard, LinkState};
+use crate::redis_info::InfoDesk;
 use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
 use crate::self_metrics::{SelfMetrics, SelfMetricsStatus};
 use crate::settings::{Change, Settings};
-use crate::shard::{self, Common, Loads, Message, OwnedPoint};
+use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
-use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status};
-use crate::vista::{Vista, VistaStatus};
+use crate::status::{
+    self, LatencyBuckets, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status,
+};
+use crate::vista::{Clock, HostClock, Vista, VistaStatus};
+use watch::{sum, unix_ms};
 
 /// Messages that wait in a shard's inbox, at most.
 const INBOX_MESSAGES: usize = 4096;
@@ -117,6 +125,8 @@ pub struct Drained {
     pub stored: u64,
     /// Points that were received and could not be stored in time.
     pub lost: u64,
+    /// Points that were taken over HTTP and could not be delivered to carbon in time.
+    pub undelivered: u64,
     /// Shards that did not end in time, so that their counts are not known: a
     /// bug, or a host that gave them no CPU.
     pub stuck_shards: u32,
@@ -125,7 +135,7 @@ pub struct Drained {
 impl Drained {
     /// Whether everything that was received is known to be in Redis.
     pub fn is_complete(&self) -> bool {
-        self.lost == 0 && self.stuck_shards == 0
+        self.lost == 0 && self.undelivered == 0 && self.stuck_shards == 0
     }
 }
 
@@ -135,18 +145,25 @@ impl fmt::Display for Drained {
             received,
             stored,
             lost,
+            undelivered,
             stuck_shards,
         } = self;
         write!(
             f,
             "received {received}, stored {stored}, dropped by shutdown {lost}"
         )?;
+        if *undelivered > 0 {
+            write!(f, ", not delivered to carbon {undelivered}")?;
+        }
         if *stuck_shards > 0 {
             write!(f, ", without {stuck_shards} shards that did not end")?;
         }
         Ok(())
     }
 }
+
+/// Fills in a status.
+type Show = Box<dyn Fn(&mut FluxStatus) + Send>;
 
 /// Where the threads beside the data plane leave what they count.
 #[derive(Default)]
@@ -155,18 +172,25 @@ pub(crate) struct Boards {
     pub side_keys: Arc<Mutex<SideKeysStatus>>,
     pub self_metrics: Arc<Mutex<SelfMetricsStatus>>,
     pub flux: Arc<Mutex<FluxStatus>>,
+    /// Fills in what Flux counts at the moment.
+    pub flux_now: Mutex<Option<Show>>,
     pub vista: Arc<Mutex<VistaStatus>>,
+    pub history: history::Board,
 }
 
 /// What other threads may ask of a running server.
 pub struct Handle {
     started: Instant,
+    started_at: SystemTime,
+    /// The CPU of each shard.
+    cpus: Vec<usize>,
     draining: AtomicBool,
     /// What each shard has last said that it counts.
     last_counts: Mutex<Vec<Counts>>,
     listeners: Mutex<Listeners>,
     pub(crate) boards: Boards,
-    flux: Vec<SocketAddr>,
+    pub(crate) redis_info: InfoDesk,
+    flux: Mutex<Vec<SocketAddr>>,
     admin: Option<SocketAddr>,
     redis: String,
     /// The settings and rules in force.
@@ -191,6 +215,7 @@ pub struct Server {
     shards: Vec<JoinHandle<Counts>>,
     roomba: Option<Roomba>,
     admin: Option<admin::Admin>,
+    history: Option<History>,
     side_keys: Option<SideKeys>,
     self_metrics: Option<SelfMetrics>,
     flux: Option<Flux>,
@@ -207,9 +232,19 @@ impl Server {
     ///
     /// When the host, the state directory or an address does not allow it.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with_clock(settings, Arc::new(HostClock))
+    }
+
+    /// As [`Server::start`], with metrics fetched by another clock than the host's: what
+    /// takes days can be seen in a moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn start_with_clock(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         host::require(&settings)?;
         host::raise_file_limit();
-        let lock = StateLock::acquire(&settings.state_dir)?;
+        let state_lock = StateLock::acquire(&settings.state_dir)?;
         let cpus = host::placement(&settings);
         let mut listeners = Listeners::default();
         let bound = listeners.bind(&settings, cpus.len())?;
@@ -221,15 +256,7 @@ impl Server {
             })?),
             None => None,
         };
-        let mut flux_sockets = Vec::new();
-        for address in &settings.flux.listen {
-            let bound = admin::bind(*address).map_err(|error| ListenError {
-                key: "flux.listen",
-                address: *address,
-                error,
-            });
-            flux_sockets.push(bound?);
-        }
+        let flux_sockets = bind_flux(&settings, |_| false)?;
         let private_redis = if settings.redis_is_private() {
             let redis = PrivateRedis::start(&settings.state_dir);
             Some(redis.map_err(|error| StartError::Redis(error.into()))?)
@@ -278,14 +305,14 @@ impl Server {
         })?;
         let handle = Arc::new(Handle {
             started: Instant::now(),
+            started_at: SystemTime::now(),
+            cpus: cpus.clone(),
             draining: AtomicBool::new(false),
             last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
             listeners: Mutex::new(listeners),
             boards: Boards::default(),
-            flux: flux_sockets
-                .iter()
-                .filter_map(|socket| socket.local_addr().ok())
-                .collect(),
+            redis_info: InfoDesk::new(url.clone()),
+            flux: Mutex::default(),
             admin: admin_socket
                 .as_ref()
                 .and_then(|socket| socket.local_addr().ok()),
@@ -306,6 +333,12 @@ impl Server {
             }
             None => None,
         };
+        // Nobody could look at it without the page.
+        let history = admin.is_some().then(|| History::start(handle.clone()));
+        let history = history.transpose().map_err(|error| StartError::Thread {
+            what: "the thread of the history".to_owned(),
+            error,
+        })?;
         let side_keys =
             SideKeys::start(handle.clone(), hashes).map_err(|error| StartError::Thread {
                 what: "the thread of the side keys".to_owned(),
@@ -321,7 +354,8 @@ impl Server {
                 what: "Flux".to_owned(),
                 error,
             })?;
-        let vista = Vista::start(handle.clone(), flux.intake());
+        *lock(&handle.flux) = flux.addresses();
+        let vista = Vista::start(handle.clone(), flux.intake(), flux.populate(), clock);
         let vista = vista.map_err(|error| StartError::Thread {
             what: "Vista".to_owned(),
             error,
@@ -331,12 +365,13 @@ impl Server {
             shards,
             roomba: Some(roomba),
             admin,
+            history,
             side_keys: Some(side_keys),
             self_metrics: Some(self_metrics),
             flux: Some(flux),
             vista: Some(vista),
             private_redis,
-            _lock: lock,
+            _lock: state_lock,
         })
     }
 
@@ -363,6 +398,11 @@ impl Server {
         let handle = &self.handle;
         let (changes, settings) = handle.settings().reloaded(settings);
         let shards = &handle.common.inboxes;
+        let is_open = |address| {
+            let flux = self.flux.as_ref();
+            flux.is_some_and(|flux| flux.listens_on(address))
+        };
+        let flux_sockets = bind_flux(&settings, is_open)?;
         let mut open = lock(&handle.listeners);
         let bound = open.bind(&settings, shards.len())?;
         if let Err(error) = open.open(bound, shards) {
@@ -382,8 +422,14 @@ impl Server {
         if let Some(roomba) = &self.roomba {
             roomba.wake();
         }
-        if let Some(flux) = &self.flux {
+        if let Some(flux) = &mut self.flux {
+            flux.open(flux_sockets)
+                .map_err(|error| StartError::Thread {
+                    what: "a listener of Flux".to_owned(),
+                    error,
+                })?;
             flux.reload(&settings);
+            *lock(&handle.flux) = flux.addresses();
         }
         if let Some(vista) = &self.vista {
             vista.reload(&settings);
@@ -433,9 +479,7 @@ impl Server {
         if let Some(vista) = self.vista.take() {
             vista.stop();
         }
-        if let Some(flux) = self.flux.take() {
-            flux.stop(deadline);
-        }
+        let undelivered = self.flux.take().map_or(0, |flux| flux.stop(deadline));
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
@@ -460,6 +504,9 @@ impl Server {
         }
         drop(self.roomba.take());
         drop(self.admin.take());
+        if let Some(history) = self.history.take() {
+            history.stop();
+        }
         if let Some(self_metrics) = self.self_metrics.take() {
             self_metrics.stop();
         }
@@ -480,6 +527,7 @@ impl Server {
                 .iter()
                 .map(|source| source.dropped[reason])
                 .sum(),
+            undelivered,
             stuck_shards: stuck,
         }
     }
@@ -508,7 +556,7 @@ impl Handle {
             msgpack: listeners.addresses(Source::Msgpack),
             line_tcp: listeners.addresses(Source::LineTcp),
             line_udp: listeners.addresses(Source::LineUdp),
-            flux: self.flux.clone(),
+            flux: lock(&self.flux).clone(),
             admin: self.admin,
             redis: self.redis.clone(),
         }
@@ -543,6 +591,11 @@ impl Handle {
             // A shard that is late changes later.
             let _ = answer.recv_timeout(COUNT_TIMEOUT);
         }
+    }
+
+    /// Whether the server ends.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Whether every shard answers.
@@ -596,7 +649,11 @@ impl Handle {
 
     /// The sum of what each shard counts between two of its turns.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::new();
+        sum(&self.shard_counts())
+    }
+
+    /// What each shard counts between two of its turns.
+    pub fn shard_counts(&self) -> Vec<Counts> {
         let answers = ask(&self.common.inboxes, Message::Count);
         let mut last = lock(&self.last_counts);
         for (answer, last) in answers.into_iter().zip(last.iter_mut()) {
@@ -604,18 +661,19 @@ impl Handle {
             if let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) {
                 *last = shard;
             }
-            counts += last;
         }
-        counts
+        last.clone()
     }
 
     /// What the server says of itself, at this moment.
     pub fn status(&self) -> Status {
-        let counts = self.counts();
+        let by_shard = self.shard_counts();
+        let counts = sum(&by_shard);
         let states = self.common.board.states();
         let (state, reason) = self.judge(&states, &counts);
         let draining = self.draining.load(Ordering::Relaxed);
         let redis = &counts.redis;
+        let (recent, shards) = self.recent(&by_shard, &states);
         let open = lock(&self.listeners);
         let listeners: BTreeMap<_, _> = status::sources(&counts)
             .map(|(source, counts)| {
@@ -634,12 +692,17 @@ impl Handle {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: self.started.elapsed().as_secs(),
+            started_ms: unix_ms(self.started_at),
+            now_ms: unix_ms(SystemTime::now()),
             ready: reason.is_empty(),
             reason,
             draining,
             listeners,
+            latency_us: LatencyStatus::new(&counts.latency_us),
+            recent,
+            shards,
             rules: counts.rules.iter().map(RuleStatus::new).collect(),
-            latency_us: LatencyStatus::new(&counts),
+            latency_buckets: LatencyBuckets::new(&counts.latency_us),
             redis: RedisStatus {
                 connected: !states
                     .iter()
@@ -655,18 +718,31 @@ impl Handle {
                 connections: redis.connections,
                 errors: status::words(&redis.errors),
                 unanswered_ms: redis.unanswered_ms,
+                info: self.redis_info.last(),
             },
             metrics_known: counts.metrics_known,
             metrics_bytes: counts.metrics_bytes,
             metrics_not_kept: counts.metrics_not_kept,
+            series_new: counts.series_new,
             buffer_bytes: self.common.budget.used(),
-            buffer_bytes_max: self.common.settings.horizon.buffer_bytes_max,
+            buffer_bytes_max: self.settings().horizon.buffer_bytes_max,
             roomba: lock(&self.boards.roomba).clone(),
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
-            flux: lock(&self.boards.flux).clone(),
-            vista: lock(&self.boards.vista).clone(),
+            flux: self.flux_status(),
+            vista: self.vista(""),
+            faults: logging::faults(),
         }
+    }
+
+    fn flux_status(&self) -> FluxStatus {
+        let mut status = lock(&self.boards.flux).clone();
+        let addresses = lock(&self.flux);
+        status.addresses = addresses.iter().map(SocketAddr::to_string).collect();
+        if let Some(show) = &*lock(&self.boards.flux_now) {
+            show(&mut status);
+        }
+        status
     }
 
     /// As [`Server::submit`].
@@ -677,6 +753,30 @@ impl Handle {
             let _ = inbox.send(Message::Points(points, reply));
         }
         outcome
+    }
+
+    /// A way for points into each shard, which takes them in its order and as fast as
+    /// it can; `parcels_max` wait there at most. A shard ends only when it was sent
+    /// [`Parcel::end`].
+    pub(crate) fn ways_in(&self, parcels_max: usize) -> Vec<Sender<Parcel>> {
+        let inboxes = self.common.inboxes.iter();
+        inboxes
+            .map(|shard| {
+                let (sender, inbox) = plane::inbox(parcels_max);
+                // One that has ended drops the inbox, and then what is sent to it.
+                let _ = shard.send(Message::Take(inbox));
+                sender
+            })
+            .collect()
+    }
+
+    /// Why Redis takes nothing now, if it is known to be so.
+    pub(crate) fn redis_trouble(&self) -> Option<String> {
+        self.common.board.trouble().map(|trouble| match trouble {
+            LinkState::Away(error) => format!("redis is not reachable: {error}"),
+            LinkState::Refusing(code) => format!("redis refuses commands: {code}"),
+            LinkState::Ready => String::new(),
+        })
     }
 
     /// The state of Redis in a word, and why the server is not ready, if so.
@@ -701,6 +801,24 @@ impl Handle {
             (state, reason)
         }
     }
+}
+
+/// Binds the addresses of Flux that are not open yet.
+fn bind_flux(
+    settings: &Settings,
+    is_open: impl Fn(SocketAddr) -> bool,
+) -> Result<Vec<(SocketAddr, TcpListener)>, ListenError> {
+    let addresses = settings.flux.listen.iter().copied();
+    let new = addresses.filter(|address| !is_open(*address));
+    new.map(|address| match admin::bind(address) {
+        Ok(socket) => Ok((address, socket)),
+        Err(error) => Err(ListenError {
+            key: "flux.listen",
+            address,
+            error,
+        }),
+    })
+    .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

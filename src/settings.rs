@@ -21,7 +21,10 @@ use crate::rules::rule::Rule;
 use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
-pub use records::{Fetch, Keys, NamespaceKeys, Remote, RemoteHostType, ShardTable};
+pub use records::{
+    Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
+    SecretFile, Several, ShardTable,
+};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
 pub use reload::Change;
@@ -322,13 +325,21 @@ table! {
         remote: Vec<Remote> = Vec::new();
     }
 
-    /// The Graphite that stands beside Skyline. Not yet in force.
+    /// The Graphite that stands beside Skyline.
     [graphite = "graphite"] GraphiteSettings {
         /// `host:port` of carbon's pickle receiver, where Flux delivers; "" = Flux
         /// feeds Horizon directly.
         carbon_pickle: Option<Endpoint> = None;
         /// URL under which history is looked up; "" = none.
         url: Option<HttpUrl> = None;
+        /// Points that wait for carbon, or for the proof that it has read them; behind
+        /// them Flux answers 503.
+        queue_points_max: u32 = 1_000_000, 1..=1_000_000_000, "points";
+        /// What those points may take in memory.
+        queue_bytes_max: usize = 128 << 20, 65_536..=1 << 40, "bytes";
+        /// Time after which a connection to carbon is ended and followed by another,
+        /// which proves that carbon has read what was sent.
+        confirm_ms: u32 = 1000, 1..=60_000, "milliseconds";
     }
 
     /// Skyline's metrics about itself.
@@ -344,33 +355,165 @@ table! {
         carbon: Option<Endpoint> = None;
     }
 
-    /// Metrics over HTTP. Not yet in force.
+    /// Metrics over HTTP.
     [flux = "flux"] FluxSettings {
-        /// Addresses of Flux; [] = off.
+        /// Addresses of Flux; port 0 = any free port, [] = off.
         listen: Vec<SocketAddr> = vec![value::local(8000)];
-        /// Skyline's FLUX_SELF_API_KEY, which the nodes share.
+        /// Skyline's FLUX_SELF_API_KEY, which the nodes share; "" = there is none.
         self_key: Option<Secret> = None;
         /// Skyline's FLUX_API_KEYS: each key and the prefix of the names it may
-        /// send.
+        /// send; the prefix is put before names that do not begin with it and a dot.
         keys: Keys = Keys::default();
+        /// Skyline's FLUX_NAMESPACE_QUOTAS: each prefix and how many metrics it may
+        /// have.
+        quotas: Quotas = Quotas::default();
+        /// Skyline's FLUX_MAX_AGE: older points are refused, unless they fill a gap.
+        max_age_s: u32 = 3600, 1..=315_360_000, "seconds";
+        /// Skyline's FLUX_CHECK_LAST_TIMESTAMP: whether points not newer than the last
+        /// of their metric are left out. Those of Vista always are.
+        check_last_timestamp: bool = true;
+        /// Metrics whose last timestamp is kept in memory; those of others are asked
+        /// of Redis.
+        last_metrics_max: usize = 1_000_000, 1000..=100_000_000, "metrics";
+        /// Threads that serve HTTP, beside the shards.
+        threads: u32 = 1, 1..=256, "threads";
+        /// Connections at a time; further ones wait.
+        connections_max: u32 = 4096, 1..=1_000_000, "connections";
+        /// Longest head of a request, its URL among it.
+        head_bytes_max: usize = 16 << 10, 8192..=1 << 20, "bytes";
+        /// Longest wait for the head of a request; an idle connection is closed after
+        /// it too.
+        head_s: u32 = 75, 1..=3600, "seconds";
+        /// How long a connection may live; the request under way then is its last.
+        connection_s: u32 = 600, 1..=86_400, "seconds";
+        /// Longest body of a request, as it comes.
+        body_bytes_max: usize = 4 << 20, 1024..=1 << 30, "bytes";
+        /// Longest body of a request, decompressed.
+        decompressed_bytes_max: usize = 16 << 20, 1024..=1 << 30, "bytes";
+        /// Longest time that a body may take to come.
+        body_s: u32 = 30, 1..=3600, "seconds";
+        /// What all bodies together may hold, decompressed; further requests are
+        /// answered 503.
+        bodies_bytes_max: usize = 64 << 20, 1 << 20..=1 << 40, "bytes";
+        /// Points in one request.
+        request_points_max: u32 = 10_000, 1..=10_000_000, "points";
+        /// What points on their way to Redis may hold in memory; behind it requests
+        /// wait.
+        queue_bytes_max: usize = 64 << 20, 1 << 20..=1 << 40, "bytes";
+        /// Longest wait of a request for its points' delivery; then it is answered
+        /// 503.
+        wait_s: u32 = 10, 1..=3600, "seconds";
+        /// Skyline's FLUX_AGGREGATE_NAMESPACES, as [[flux.aggregate]]: namespace,
+        /// method, interval, zero_fill, last_known_value and method_suffix of each. Of
+        /// the points of a metric that one fits, one point is made in each interval.
+        aggregate: Vec<Aggregate> = Vec::new();
+        /// Periods that are aggregated at a time, and metrics that are known for it.
+        aggregate_periods_max: usize = 1_000_000, 1..=1_000_000_000, "periods";
+        /// Skyline's FLUX_ZERO_FILL_NAMESPACES: metrics that get 0 in each minute
+        /// without a point.
+        zero_fill: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+        /// Skyline's FLUX_LAST_KNOWN_VALUE_NAMESPACES: metrics that get their last value
+        /// in each minute without a point.
+        last_known_value: Vec<String> = Vec::new(), 1..=4096, "bytes each";
+        /// Metrics that are filled, at most.
+        fill_metrics_max: usize = 100_000, 1..=100_000_000, "metrics";
+        /// How long the points of a period that is over are waited for before it is
+        /// aggregated, or filled.
+        grace_s: u32 = 15, 0..=3600, "seconds";
+        /// Histories asked for by POST /populate_metric or by Vista that wait, at most.
+        populate_queue_max: u32 = 1000, 1..=100_000, "histories";
+        /// Histories that are fetched at a time.
+        populate_running_max: u32 = 16, 1..=256, "histories";
+        /// Histories that are fetched at a time from one source.
+        populate_per_source_max: u32 = 2, 1..=256, "histories";
     }
 
-    /// Files of points uploaded to Flux. Not yet in force.
+    /// Prometheus's remote write, whose series go to VictoriaMetrics.
+    [flux_prometheus = "flux.prometheus"] FluxPrometheusSettings {
+        /// Skyline's FLUX_PROMETHEUS_MAX_AGE: older samples are left out, and a request
+        /// that has no others is answered 400; 0 = however old.
+        max_age_s: u32 = 300, 0..=315_360_000, "seconds";
+        /// Skyline's FLUX_DROP_BUCKET_METRICS: whether the buckets of histograms are
+        /// left out.
+        drop_buckets: bool = true;
+        /// Series of one metric of a tenant at a time; further ones are left out until
+        /// others have ended.
+        metric_series_max: u32 = 5000, 1..=100_000_000, "series";
+        /// Series of all tenants at a time.
+        series_max: u32 = 1_000_000, 1..=1_000_000_000, "series";
+    }
+
+    /// The VictoriaMetrics that keeps labelled metrics.
+    [victoriametrics = "victoriametrics"] VictoriaMetricsSettings {
+        /// Its URL, such as http://127.0.0.1:8428; "" = there is none.
+        url: Option<HttpUrl> = None;
+        /// The path at which it takes JSON lines, Skyline's jsonl_insert_path.
+        import_path: String = "/api/v1/import".to_owned(), 1..=1024, "bytes";
+        /// The user of its basic authentication; "" = none.
+        user: String = String::new(), 0..=255, "bytes";
+        /// File that holds that user's password.
+        password_file: Option<PasswordFile> = None;
+        /// Longest wait for a connection.
+        connect_timeout_s: u32 = 5, 1..=3600, "seconds";
+        /// Longest wait for its answer.
+        timeout_s: u32 = 45, 1..=3600, "seconds";
+    }
+
+    /// Files of points uploaded to Flux.
     [flux_uploads = "flux.uploads"] FluxUploadsSettings {
         /// Whether they are taken.
         enabled: bool = false;
-        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key.
+        /// Skyline's FLUX_UPLOADS_KEYS: each namespace and its key, or each key and its
+        /// namespace.
         keys: NamespaceKeys = NamespaceKeys::default();
         /// Directory in which they are kept; "" = they are not.
         save_dir: Option<PathBuf> = None;
+        /// One upload, all its files together.
+        bytes_max: usize = 32 << 20, 1024..=1 << 40, "bytes";
+        /// Longest time that an upload may take to come.
+        receive_s: u32 = 300, 1..=86_400, "seconds";
+        /// Uploads that may come in at a time.
+        at_once_max: u32 = 4, 1..=1024, "uploads";
+        /// Uploads that may wait to be processed.
+        waiting_max: u32 = 16, 1..=100_000, "uploads";
+        /// Files in an archive.
+        files_max: u32 = 100, 1..=100_000, "files";
+        /// The files of an archive, unpacked.
+        unpacked_bytes_max: usize = 256 << 20, 1024..=1 << 40, "bytes";
+        /// How many times its packed size a file may have.
+        ratio_max: u32 = 200, 1..=1_000_000, "times";
+        /// Cells of one file's table.
+        cells_max: usize = 2_000_000, 16..=1_000_000_000, "cells";
+        /// Memory of the process that reads a spreadsheet.
+        workbook_bytes_max: usize = 512 << 20, 64 << 20..=1 << 40, "bytes";
     }
 
-    /// Metrics fetched from Graphite and Prometheus. Not yet in force.
+    /// Metrics fetched from Graphite and Prometheus.
     [vista = "vista"] VistaSettings {
         /// Whether they are fetched; off on a hot standby.
         enabled: bool = true;
         /// What is fetched, as [[vista.fetch]].
         fetch: Vec<Fetch> = Vec::new();
+        /// Longest wait for a connection to a source.
+        connect_timeout_s: u32 = 5, 1..=300, "seconds";
+        /// Longest time that a source's whole answer may take.
+        answer_timeout_s: u32 = 45, 1..=3600, "seconds";
+        /// Largest answer of a source, uncompressed.
+        answer_bytes_max: usize = 64 << 20, 65_536..=1 << 30, "bytes";
+        /// How long after the end of a minute its points are asked for, so that the
+        /// source has them.
+        delay_s: u32 = 5, 0..=50, "seconds";
+        /// Requests to one source at a time.
+        source_requests_max: u32 = 8, 1..=256, "requests";
+        /// Targets in one request to Graphite, Skyline's VISTA_GRAPHITE_BATCH_SIZE.
+        batch_targets_max: u32 = 20, 1..=100, "targets";
+        /// Gaps and histories of one source that are filled at a time.
+        backfills_max: u32 = 2, 1..=64, "metrics";
+        /// Gaps and histories of one source that are begun in a minute, oldest first.
+        backfills_per_minute: u32 = 300, 1..=60_000, "metrics";
+        /// How often the filling of one gap or history is tried; then the metric is
+        /// fetched without it.
+        populate_tries_max: u32 = 4, 1..=100, "tries";
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.

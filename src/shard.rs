@@ -20,6 +20,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender as Reply;
+use rustix::time::ClockId;
 use socket2::Socket;
 
 use crate::admit::{self, CensusPage, MetricId};
@@ -35,6 +36,7 @@ use crate::redis::{self, LinkBoard};
 use crate::rules::{Rules, rule};
 use crate::settings::{Listen, RedisUrl, Settings};
 use crate::stats::{Counts, Source};
+use crate::talkers::{self, Report};
 use crate::wire::pickle::{self, Decoder};
 
 /// Bytes read at once. Small enough to stay in the second-level cache with what
@@ -44,6 +46,8 @@ const SCRATCH_BYTES: usize = 256 << 10;
 const TICK: Duration = Duration::from_secs(1);
 /// How long relays are given, at the end, to see that nothing more is taken.
 const CLOSING: Duration = Duration::from_millis(200);
+/// Points from inside the process that are taken in at one turn.
+const PARCEL_TURN: usize = 1024;
 /// Wait after an accept that failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// What a line may have besides the name: two numbers, blanks, a line end.
@@ -59,6 +63,8 @@ pub enum Message {
     Points(Vec<OwnedPoint>, Reply<Outcome>),
     /// Send a copy of all counts.
     Count(Reply<Counts>),
+    /// Say who brings the most.
+    Talkers(Reply<Report>),
     /// Send a page of what is known of the metrics: from this one on, at most so
     /// many.
     Census(MetricId, usize, Reply<CensusPage>),
@@ -70,6 +76,8 @@ pub enum Message {
     Unlisten(Listen, Reply<()>),
     /// Take in what a thread receives in datagrams.
     Feed(Source, Inbox<Delivery>),
+    /// Take in points from inside the process as they come, in their order.
+    Take(Inbox<Parcel>),
     /// Go on under these settings and rules.
     Reload(Arc<Settings>, Arc<Rules>, Reply<()>),
     /// Accept nothing more; answer when what was queued has been handed over.
@@ -87,6 +95,44 @@ pub struct OwnedPoint {
     pub timestamp: Number,
     /// The value.
     pub value: Number,
+}
+
+/// Points from inside the process, and who is told what became of them.
+pub struct Parcel {
+    points: Arc<[OwnedPoint]>,
+    tell: Option<Tell>,
+}
+
+type Tell = Box<dyn FnOnce(Option<Outcome>) + Send>;
+
+impl Parcel {
+    /// `tell` is called on the shard's thread, so it must not take long; with `None`
+    /// if the shard has ended before it took them.
+    pub fn new(
+        points: Arc<[OwnedPoint]>,
+        tell: impl FnOnce(Option<Outcome>) + Send + 'static,
+    ) -> Self {
+        Self {
+            points,
+            tell: Some(Box::new(tell)),
+        }
+    }
+
+    /// Says that no more will come.
+    pub fn end() -> Self {
+        Self {
+            points: Arc::new([]),
+            tell: None,
+        }
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(None);
+        }
+    }
 }
 
 /// How much each shard has to do, read by all of them.
@@ -305,7 +351,7 @@ pub async fn run(
     shard.settled.wait_until(|| deadline.get().is_some()).await;
     let deadline = deadline.get().unwrap_or_else(Instant::now);
     shard.drain(deadline).await;
-    shard.pipeline.borrow().snapshot()
+    shard.snapshot()
 }
 
 async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Option<Instant>>>) {
@@ -315,7 +361,10 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
             Message::Points(points, reply) => shard.append(&points, reply),
             Message::Count(reply) => {
                 // Whoever asked may have gone.
-                let _ = reply.try_send(shard.pipeline.borrow().snapshot());
+                let _ = reply.try_send(shard.snapshot());
+            }
+            Message::Talkers(reply) => {
+                let _ = reply.try_send(shard.pipeline.borrow().talkers.report());
             }
             Message::Census(from, entries_max, reply) => {
                 let page = shard.pipeline.borrow_mut().census(from, entries_max);
@@ -340,6 +389,10 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
             Message::Feed(source, inbox) => {
                 shard.feeds.set(shard.feeds.get() + 1);
                 plane::spawn(feed(shard.clone(), source, inbox));
+            }
+            Message::Take(inbox) => {
+                shard.feeds.set(shard.feeds.get() + 1);
+                plane::spawn(take_in(shard.clone(), inbox));
             }
             Message::Reload(settings, rules, reply) => {
                 shard.live.set(Live::new(&settings));
@@ -375,6 +428,25 @@ async fn feed(shard: Rc<Shard>, source: Source, inbox: Inbox<Delivery>) {
     shard.settled.notify();
 }
 
+/// Takes in points from inside the process, until told that no more will come.
+async fn take_in(shard: Rc<Shard>, inbox: Inbox<Parcel>) {
+    while let Some(mut parcel) = inbox.receive().await {
+        let Some(tell) = parcel.tell.take() else {
+            break;
+        };
+        let completion = Rc::new(Completion::new(|outcome| tell(Some(outcome))));
+        for points in parcel.points.chunks(PARCEL_TURN) {
+            shard.wait_for_room(false).await;
+            let started = Instant::now();
+            shard.append_owned(points, completion.clone());
+            shard.note_work(started.elapsed());
+            plane::let_others_run().await;
+        }
+    }
+    shard.feeds.set(shard.feeds.get() - 1);
+    shard.settled.notify();
+}
+
 /// Accepts connections and hands each to the shard with the least work.
 async fn accept(shard: Rc<Shard>, listen: Listen, socket: Socket) {
     match Listener::new(socket) {
@@ -404,7 +476,8 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
             Some(Err(error)) => {
                 static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
                 if let Some(suppressed) = BRAKE.admit() {
-                    tracing::warn!(%error, suppressed, "a connection could not be accepted; raise the file limit (ulimit -n, LimitNOFILE=) if it says too many open files");
+                    let mend = "raise the file limit, ulimit -n or LimitNOFILE=, if there are too many open files";
+                    tracing::warn!(%error, suppressed, mend, "a connection could not be accepted");
                 }
                 plane::sleep(ACCEPT_RETRY).await;
             }
@@ -428,7 +501,12 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
 async fn tick(shard: Rc<Shard>) {
     loop {
         plane::sleep(TICK).await;
-        shard.pipeline.borrow_mut().tick();
+        let mut pipeline = shard.pipeline.borrow_mut();
+        pipeline.tick();
+        for slot in shard.slots.borrow().values() {
+            slot.tell(&mut pipeline.talkers);
+        }
+        drop(pipeline);
         let load = &shard.common.loads.shards[shard.index];
         load.work_us.store(shard.work_us.take(), Ordering::Relaxed);
         let stall = shard.live.get().frame_stall;
@@ -458,6 +536,7 @@ impl Shard {
                 tracing::warn!(
                     connections_max,
                     suppressed,
+                    mend = "raise horizon.connections_max, or see who opens so many",
                     "connections are refused: horizon.connections_max are open"
                 );
             }
@@ -486,7 +565,7 @@ impl Shard {
     fn serve(self: &Rc<Self>, source: Source, accepted: Accepted) {
         let stream = accepted.into_stream();
         let number = self.slot_next.replace(self.slot_next.get() + 1);
-        let slot = Rc::new(Slot::default());
+        let slot = Rc::new(Slot::new(stream.peer()));
         self.slots.borrow_mut().insert(number, slot.clone());
         plane::spawn(serve(self.clone(), source, stream, slot, number));
     }
@@ -515,6 +594,14 @@ impl Shard {
         pipeline.has_room() && (is_under_way || may_begin)
     }
 
+    /// A copy of all that is counted. To be asked for on the shard's thread.
+    fn snapshot(&self) -> Counts {
+        let mut counts = self.pipeline.borrow().snapshot();
+        let cpu = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+        counts.cpu_us = cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1000;
+        counts
+    }
+
     /// Counts work, by which new connections are shared out.
     pub fn note_work(&self, worked: Duration) {
         let sum = self.work_us.get() + worked.as_micros() as u64;
@@ -540,8 +627,7 @@ impl Shard {
     }
 
     fn append(&self, points: &[OwnedPoint], reply: Reply<Outcome>) {
-        let mut pipeline = self.pipeline.borrow_mut();
-        if !pipeline.has_room() || !self.common.budget.has_room() {
+        if !self.pipeline.borrow().has_room() || !self.common.budget.has_room() {
             let _ = reply.try_send(Outcome {
                 busy: true,
                 ..Outcome::default()
@@ -552,12 +638,22 @@ impl Shard {
             // Whoever waited may have gone.
             let _ = reply.try_send(outcome);
         }));
+        self.append_owned(points, completion);
+    }
+
+    fn append_owned(&self, points: &[OwnedPoint], completion: Rc<Completion>) {
         let points = points.iter().map(|point| Point {
             name: point.name.as_bytes(),
             timestamp: point.timestamp,
             value: point.value,
         });
+        let mut pipeline = self.pipeline.borrow_mut();
+        let before = pipeline.brought(Source::Direct);
         pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
+        let brought = pipeline.brought(Source::Direct) - before;
+        pipeline
+            .talkers
+            .note_sender(talkers::Sender::Inside, brought);
     }
 
     async fn drain(self: &Rc<Self>, deadline: Instant) {
@@ -606,12 +702,10 @@ async fn serve(shard: Rc<Shard>, source: Source, stream: Stream, slot: Rc<Slot>,
         .source(source)
         .connections += 1;
     connection::serve(&shard, source, stream, &slot).await;
-    shard
-        .pipeline
-        .borrow_mut()
-        .counts
-        .source(source)
-        .connections -= 1;
+    let mut pipeline = shard.pipeline.borrow_mut();
+    pipeline.counts.source(source).connections -= 1;
+    slot.tell(&mut pipeline.talkers);
+    drop(pipeline);
     shard.slots.borrow_mut().remove(&number);
     shard.common.loads.release(shard.index);
     shard.settled.notify();

@@ -378,6 +378,10 @@ pub struct Counts {
     pub metrics_bytes: u64,
     /// Metrics that found the table full, each time.
     pub metrics_not_kept: u64,
+    /// Metrics that got an entry in the table, each time.
+    pub series_new: u64,
+    /// CPU time of the shard's thread, in microseconds.
+    pub cpu_us: u64,
 }
 
 impl Counts {
@@ -400,6 +404,8 @@ impl Counts {
             metrics_known: 0,
             metrics_bytes: 0,
             metrics_not_kept: 0,
+            series_new: 0,
+            cpu_us: 0,
         }
     }
 
@@ -435,6 +441,8 @@ impl AddAssign<&Self> for Counts {
         self.metrics_known += other.metrics_known;
         self.metrics_bytes += other.metrics_bytes;
         self.metrics_not_kept += other.metrics_not_kept;
+        self.series_new += other.series_new;
+        self.cpu_us += other.cpu_us;
     }
 }
 

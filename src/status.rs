@@ -1,17 +1,24 @@
 //! What a running server says of itself: `/api/status`, and the same numbers as
 //! Prometheus text.
 
+mod recent;
+
+pub use recent::{RecentStatus, ShardStatus};
+
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::catalogue;
 use crate::flux::FluxStatus;
+use crate::logging::Fault;
+use crate::redis_info::RedisInfo;
 use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
 use crate::stats::{Counts, DropReason, RuleCounts, Source, SourceCounts, Tally};
-use crate::vista::VistaStatus;
+use crate::vista::view::VistaView;
 
 /// Everything that `/api/status` shows.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +27,10 @@ pub struct Status {
     pub version: &'static str,
     /// Seconds since the start.
     pub uptime_s: u64,
+    /// When it was started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Now, by the server's clock, in milliseconds since 1970.
+    pub now_ms: u64,
     /// Whether everything listens and Redis settles.
     pub ready: bool,
     /// Why it is not ready; empty if it is.
@@ -30,8 +41,15 @@ pub struct Status {
     pub listeners: BTreeMap<&'static str, ListenerStatus>,
     /// By rule of the operator, in their order.
     pub rules: Vec<RuleStatus>,
-    /// From bytes received to settled.
+    /// From bytes received to settled, since the start.
     pub latency_us: LatencyStatus,
+    /// The same, counted by upper bounds.
+    #[serde(skip)]
+    pub latency_buckets: LatencyBuckets,
+    /// The last two seconds; `null` before the first are over.
+    pub recent: Option<RecentStatus>,
+    /// By shard, in their order.
+    pub shards: Vec<ShardStatus>,
     /// The way to Redis.
     pub redis: RedisStatus,
     /// Metrics in the shards' tables: one that came to two shards counts twice.
@@ -40,9 +58,11 @@ pub struct Status {
     pub metrics_bytes: u64,
     /// Points whose metric found the table full.
     pub metrics_not_kept: u64,
+    /// Metrics that got an entry in those tables, each time.
+    pub series_new: u64,
     /// Memory that connections and unsettled batches hold.
     pub buffer_bytes: usize,
-    /// The bound of that.
+    /// The bound of that, `horizon.buffer_bytes_max`.
     pub buffer_bytes_max: usize,
     /// Trimming.
     pub roomba: RoombaStatus,
@@ -53,7 +73,9 @@ pub struct Status {
     /// Points over HTTP.
     pub flux: FluxStatus,
     /// Points fetched.
-    pub vista: VistaStatus,
+    pub vista: VistaView,
+    /// The last warnings and errors of the log, newest first.
+    pub faults: Vec<Fault>,
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.
@@ -113,7 +135,7 @@ const BUCKETS_US: [u64; 16] = [
 ];
 
 /// Quantiles in microseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct LatencyStatus {
     pub p50: u64,
@@ -122,11 +144,16 @@ pub struct LatencyStatus {
     pub p999: u64,
     pub max: u64,
     pub count: u64,
-    /// The sum of all.
-    #[serde(skip)]
+}
+
+/// Latencies by upper bounds.
+#[derive(Clone, Debug, Default)]
+pub struct LatencyBuckets {
+    /// How many there are.
+    pub count: u64,
+    /// The sum of all, in microseconds.
     pub sum_us: u64,
     /// Upper bounds in seconds, and how many are not above each.
-    #[serde(skip)]
     pub buckets: Vec<(f64, u64)>,
 }
 
@@ -157,6 +184,8 @@ pub struct RedisStatus {
     pub errors: BTreeMap<String, u64>,
     /// How long the oldest unanswered batch has been waiting.
     pub unanswered_ms: u64,
+    /// What it says of itself: asked only while somebody looks, so `null` at first.
+    pub info: Option<RedisInfo>,
 }
 
 impl ListenerStatus {
@@ -200,8 +229,20 @@ impl RuleStatus {
 }
 
 impl LatencyStatus {
-    pub(crate) fn new(counts: &Counts) -> Self {
-        let latency = &counts.latency_us;
+    pub(crate) fn new(latency: &Histogram<u64>) -> Self {
+        Self {
+            p50: latency.value_at_quantile(0.5),
+            p90: latency.value_at_quantile(0.9),
+            p99: latency.value_at_quantile(0.99),
+            p999: latency.value_at_quantile(0.999),
+            max: latency.max(),
+            count: latency.len(),
+        }
+    }
+}
+
+impl LatencyBuckets {
+    pub(crate) fn new(latency: &Histogram<u64>) -> Self {
         let recorded = latency.iter_recorded();
         let sum_us = recorded.map(|cell| cell.value_iterated_to() * cell.count_at_value());
         let bucket = |bound: &u64| {
@@ -209,11 +250,6 @@ impl LatencyStatus {
             (seconds, latency.count_between(0, *bound))
         };
         Self {
-            p50: latency.value_at_quantile(0.5),
-            p90: latency.value_at_quantile(0.9),
-            p99: latency.value_at_quantile(0.99),
-            p999: latency.value_at_quantile(0.999),
-            max: latency.max(),
             count: latency.len(),
             sum_us: sum_us.sum(),
             buckets: BUCKETS_US.iter().map(bucket).collect(),

@@ -105,6 +105,7 @@ fn three_nodes_share_the_metrics_and_two_take_over() {
         Plan::with(redis)
             .set("cluster.node", format!("\"{node}\""))
             .set("cluster.shards", table(3))
+            .set("flux.listen", "[]")
             .set("shards", 1)
     });
     let mut nodes: Vec<Node> = plans
@@ -250,6 +251,7 @@ fn owner_names_the_node_that_python_finds() {
         let shards = rows.collect::<Vec<_>>().join(", ");
         let shards = format!("cluster.shards={{ {shards} }}");
         let set = ["--set", &shards, "--set", "cluster.node=node 0"];
+        let set = [&set[..], &["--set", "flux.listen=[]"]].concat();
         let (code, stdout, stderr) = owner(&set, input.as_bytes());
         assert_eq!((code, stderr.as_str()), (0, ""));
         let wanted: Vec<String> = names
@@ -265,7 +267,9 @@ fn owner_names_the_node_that_python_finds() {
 /// node owns everything.
 #[test]
 fn owner_takes_names_as_arguments_and_its_table_from_a_file() {
-    let plan = Plan::private().set("cluster.node", "\"graphite-b\"");
+    let plan = Plan::private()
+        .set("cluster.node", "\"graphite-b\"")
+        .set("flux.listen", "[]");
     let file = plan.clone().set("cluster.shards", table(3)).file();
     let config = ["--config", file.to_str().unwrap()];
     // Owners by Python's zlib.

@@ -1,11 +1,17 @@
 //! The servers and clients that the tests are made of, and how to wait for them.
 
+pub mod browser;
 pub mod carbon;
 pub mod carbon_c;
+pub mod carbon_cache;
 pub mod datagram;
+pub mod faulty;
+pub mod form;
+pub mod graphite_web;
 pub mod http;
 pub mod listener;
 pub mod metrics;
+pub mod nginx;
 pub mod process;
 pub mod prometheus;
 pub mod python;
@@ -14,6 +20,8 @@ pub mod run;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod tmux;
+pub mod victoria;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

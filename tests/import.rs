@@ -251,6 +251,56 @@ PROMETHEUS_INGESTION = True
     );
 }
 
+/// What Skyline's documents show of aggregation, with what its program bears.
+#[test]
+fn aggregation_and_fills_are_carried_over() {
+    let import = imported(
+        "FLUX_ZERO_FILL_NAMESPACES = ['errors', r'.*\\.5xx']
+FLUX_LAST_KNOWN_VALUE_NAMESPACES = ['state']
+FLUX_AGGREGATE_NAMESPACES = {
+    'otel.traces': {'method': ['avg'], 'interval': 60},
+    'warehouse-1': {
+        'method': ['avg', 'sum'], 'interval': '300', 'zero_fill': True,
+        'last_known_value': False, 'method_suffix': False,
+    },
+    'one': {'method': 'max', 'colour': 'red'},
+    'odd': {'method': ['last_value']},
+    'none': None,
+}
+",
+    );
+    let flux = loaded(&import).flux;
+    assert_eq!(flux.zero_fill, ["errors", ".*\\.5xx"]);
+    assert_eq!(flux.last_known_value, ["state"]);
+    let [several, one] = &flux.aggregate[..] else {
+        panic!("{:?}", flux.aggregate);
+    };
+    use skyring::settings::Method;
+    assert_eq!(several.namespace, "warehouse-1");
+    assert_eq!(several.method, [Method::Avg, Method::Sum]);
+    assert_eq!((several.interval, several.zero_fill), (300, true));
+    assert_eq!(
+        (&*one.namespace, &one.method[..]),
+        ("one", &[Method::Max][..])
+    );
+    let notes = notes(&import);
+    for told in [
+        "FLUX_AGGREGATE_NAMESPACES: not carried over: \"colour\"",
+        "FLUX_AGGREGATE_NAMESPACES: flux.aggregate is left out: method: expected a list of one",
+        "FLUX_AGGREGATE_NAMESPACES: expected a dict of settings, found None",
+    ] {
+        assert!(notes.contains(told), "{told}\n{notes}");
+    }
+}
+
+/// Points that Flux takes directly would be lost where another node owns them.
+#[test]
+fn shards_without_a_carbon_are_told() {
+    let import = imported("HORIZON_SHARDS = {'skyline-1': 0}\nFLUX_SEND_TO_CARBON = False\n");
+    let told = "HORIZON_SHARDS: cluster.shards: with shards, graphite.carbon_pickle must be set";
+    assert!(notes(&import).contains(told), "{}", notes(&import));
+}
+
 /// A password on standard output would end in a file that everybody may read.
 #[test]
 fn the_password_of_redis_is_asked_for_and_not_printed() {

@@ -378,6 +378,7 @@ fn the_shard_sets_follow_the_table() {
     let plan = plan(&redis)
         .set("cluster.node", "\"one\"")
         .set("cluster.shard_pickle", "[\"127.0.0.1:0\"]")
+        .set("flux.listen", "[]")
         .set("cluster.shards", "{ one = 0, two = 1, three = 2 }");
     let mut skyring = plan.start();
     let names = ["a.b", "stats.web01.cpu.user", "vista.app1.requests"];

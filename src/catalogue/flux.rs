@@ -60,12 +60,20 @@ pub(super) static METRICS: &[Metric] = &[
         read: |status, samples| samples.put(&[], status.flux.queue_points),
     },
     Metric {
-        name: "skyring_flux_queue_points_max",
+        name: "skyring_flux_queue_bytes",
         kind: Kind::Gauge,
         labels: &[],
-        help: "The bound of those; behind it clients are answered 503.",
+        help: "What those hold in memory, on the way to the data plane.",
+        worry: "it is near its bound: clients are answered 503",
+        read: |status, samples| samples.put(&[], status.flux.queue_bytes),
+    },
+    Metric {
+        name: "skyring_flux_queue_bytes_max",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "The bound of that.",
         worry: "",
-        read: |status, samples| samples.put(&[], status.flux.queue_points_max),
+        read: |status, samples| samples.put(&[], status.flux.queue_bytes_max),
     },
     Metric {
         name: "skyring_flux_delivered_points_total",
@@ -82,6 +90,14 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Points not newer than the last of their metric.",
         worry: "it grows as fast as points are taken: a client sends everything again",
         read: |status, samples| samples.put(&[], status.flux.already_received),
+    },
+    Metric {
+        name: "skyring_flux_unchecked_metrics_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Metrics whose points were taken without looking for duplicates.",
+        worry: "it grows: the last timestamps cannot be read in Redis",
+        read: |status, samples| samples.put(&[], status.flux.unchecked),
     },
     Metric {
         name: "skyring_flux_dropped_points_total",
@@ -129,6 +145,51 @@ pub(super) static METRICS: &[Metric] = &[
             if let Some(carbon) = &status.flux.carbon {
                 samples.put(&[], carbon.resent);
             }
+        },
+    },
+    Metric {
+        name: "skyring_flux_carbon_last_sent_timestamp_seconds",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "When something was last written to carbon, since 1970; 0 if never.",
+        worry: "it stands still while points wait: carbon takes nothing",
+        read: |status, samples| {
+            if let Some(carbon) = &status.flux.carbon {
+                samples.put(&[], carbon.last_sent_s);
+            }
+        },
+    },
+    Metric {
+        name: "skyring_flux_aggregated_points_total",
+        kind: Kind::Counter,
+        labels: &["outcome"],
+        help: "Points of metrics that are aggregated: aggregated, come too late, or without room.",
+        worry: "outcome late grows: flux.grace_s is too short; outcome refused: flux.aggregate_periods_max is too small",
+        read: |status, samples| {
+            let aggregate = &status.flux.aggregate;
+            samples.put(&["aggregated"], aggregate.points);
+            samples.put(&["late"], aggregate.late);
+            samples.put(&["refused"], aggregate.refused);
+        },
+    },
+    Metric {
+        name: "skyring_flux_aggregate_made_points_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Points made of those.",
+        worry: "",
+        read: |status, samples| samples.put(&[], status.flux.aggregate.made),
+    },
+    Metric {
+        name: "skyring_flux_filled_points_total",
+        kind: Kind::Counter,
+        labels: &["outcome"],
+        help: "Points for minutes without any: made, or not made or not taken.",
+        worry: "outcome failed grows: where points are delivered is away, or Redis",
+        read: |status, samples| {
+            let fill = &status.flux.fill;
+            samples.put(&["filled"], fill.filled);
+            samples.put(&["failed"], fill.failed);
         },
     },
     Metric {

@@ -59,7 +59,7 @@ pub(super) static METRICS: &[Metric] = &[
         help: "From the arrival of a point's bytes to Redis's answer.",
         worry: "high quantiles grow: Redis or its host is overloaded",
         read: |status, samples| {
-            let latency = &status.latency_us;
+            let latency = &status.latency_buckets;
             samples.put_histogram(
                 &latency.buckets,
                 latency.count,
@@ -206,6 +206,14 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Points whose metric found the table full.",
         worry: "it grows: each such point costs Redis a second command; raise horizon.metrics_max",
         read: |status, samples| samples.put(&[], status.metrics_not_kept),
+    },
+    Metric {
+        name: "skyring_series_new_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Metrics that got an entry in the shards' tables, each time.",
+        worry: "it grows all the time: somebody sends names that are used once",
+        read: |status, samples| samples.put(&[], status.series_new),
     },
     Metric {
         name: "skyring_buffer_bytes",

@@ -28,6 +28,8 @@ impl MemoryTable {
             let bytes = LISTENER_BYTES + horizon.udp_buffer_bytes;
             lines.push((format!("datagrams, {udp} listeners"), udp * bytes as u64));
         }
+        let flux = crate::flux::bytes_max(settings).into_iter();
+        lines.extend(flux.map(|(name, bytes)| (name.to_owned(), bytes)));
         for (name, bytes) in shard_bytes {
             lines.push((
                 format!("{name}, {shards} shards"),

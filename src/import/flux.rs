@@ -1,7 +1,8 @@
-//! Flux's settings: where it listens, its keys, and its uploads.
+//! Flux's settings: where it listens, its keys, its aggregation, and its uploads.
 
-use super::document::{inline_table, quoted};
+use super::document::{array, inline_table, quoted};
 use super::reader::{Reader, is_placeholder};
+use super::value::{Item, Kind, Value};
 
 impl Reader<'_> {
     /// Puts `flux`.
@@ -24,6 +25,69 @@ impl Reader<'_> {
             let origin = [("FLUX_API_KEYS", line)];
             self.put_keys("flux", &pairs, &origin);
         }
+        let name = "FLUX_AGGREGATE_NAMESPACES";
+        if let Some(namespaces) = self.dict(name) {
+            for (namespace, item) in namespaces.value {
+                // What Skyline's own file has, of traces, which Skyring does not take.
+                if namespace != "otel.traces" {
+                    self.aggregate(name, &namespace, &item);
+                }
+            }
+        }
+    }
+
+    /// Puts one `[[flux.aggregate]]`.
+    fn aggregate(&mut self, name: &str, namespace: &str, item: &Item) {
+        let Some(value) = self.known_value(name, &item.value, item.line) else {
+            return;
+        };
+        let settings = match &value {
+            Value::Container(id) if self.settings.heap.container(*id).kind == Kind::Dict => {
+                self.settings.heap.container(*id).items().to_vec()
+            }
+            _ => return self.refuse(name, "a dict of settings", &value, item.line),
+        };
+        let mut keys = vec![("namespace", quoted(namespace))];
+        for setting in &settings {
+            let (value, line) = (&setting.value, setting.line);
+            let key = setting.key.to_text().map(|key| key.text.to_string());
+            let put = match key.as_deref() {
+                Some("method") => self.methods(name, value, line).map(|text| ("method", text)),
+                Some("interval") => {
+                    let seconds = self.number_value(name, value, line);
+                    seconds.map(|seconds| ("interval", seconds.to_string()))
+                }
+                Some(key) => {
+                    let flags = ["zero_fill", "last_known_value", "method_suffix"];
+                    let Some(flag) = flags.into_iter().find(|flag| *flag == key) else {
+                        let message = format!("not carried over: {}", quoted(key));
+                        self.note(line, name, message);
+                        continue;
+                    };
+                    let value = self.known_value(name, value, line);
+                    value.map(|value| (flag, value.truth(&self.settings.heap).to_string()))
+                }
+                None => None,
+            };
+            keys.extend(put);
+        }
+        self.put_table("flux.aggregate", keys, false, name, item.line);
+    }
+
+    /// A list of methods as TOML; a single one may stand by itself.
+    fn methods(&mut self, name: &str, value: &Value, line: usize) -> Option<String> {
+        let items = match value {
+            Value::Text(_) => vec![self.text_value(name, value, line)?],
+            _ => {
+                let items = self.list_value(name, value, line)?;
+                let texts = items.iter();
+                texts
+                    .filter_map(|item| self.text_value(name, &item.value, item.line))
+                    .collect()
+            }
+        };
+        let texts: Vec<String> = items.iter().map(|text| quoted(text)).collect();
+        Some(array(&texts))
     }
 
     /// Puts `flux.uploads`.

@@ -2,7 +2,7 @@
 //! counterpart for, told of where they are not as in Skyline's own file.
 
 use super::reader::{Given, Reader};
-use super::value::{Kind, Value};
+use super::value::Value;
 
 /// A value at which nothing needs to be told.
 enum Usual {
@@ -11,8 +11,6 @@ enum Usual {
     True,
     Number(i64),
     Text(&'static str),
-    /// A dict with at most this key.
-    Only(&'static str),
 }
 
 /// What to tell, and of which settings unless they have their usual value.
@@ -40,27 +38,21 @@ const LEFT: [(&str, &[(&str, Usual)]); 9] = [
             ("FLUX_MAX_AGE", Usual::Number(3600)),
             ("FLUX_PERSIST_QUEUE", Usual::False),
             ("FLUX_CHECK_LAST_TIMESTAMP", Usual::True),
-            ("FLUX_ZERO_FILL_NAMESPACES", Usual::False),
-            ("FLUX_LAST_KNOWN_VALUE_NAMESPACES", Usual::False),
-            ("FLUX_AGGREGATE_NAMESPACES", Usual::Only("otel.traces")),
             ("FLUX_EXTERNAL_AGGREGATE_NAMESPACES", Usual::False),
             ("FLUX_NAMESPACE_QUOTAS", Usual::False),
             ("FLUX_SEND_TO_STATSD", Usual::False),
             ("FLUX_OTEL_ENABLED", Usual::False),
-            ("FLUX_DROP_BUCKET_METRICS", Usual::True),
-            ("FLUX_PROMETHEUS_MAX_AGE", Usual::Number(300)),
             ("FLUX_TORNADO_ENABLED", Usual::False),
             ("VISTA_DO_NOT_SUBMIT_CURRENT_MINUTE", Usual::True),
             ("VISTA_BQ_ACCOUNTS", Usual::False),
         ],
     ),
     (
-        "not carried over: Skyring does not fill VictoriaMetrics and RedisTimeSeries",
+        "not carried over: labelled metrics go to the VictoriaMetrics of victoriametrics.url alone",
         &[
             ("PROMETHEUS_INGESTION", Usual::False),
             ("PROMETHEUS_SETTINGS", Usual::False),
             ("HORIZON_PROMETHEUS_METRIC_LIMIT", Usual::False),
-            ("VICTORIAMETRICS_ENABLED", Usual::False),
         ],
     ),
     (
@@ -115,13 +107,6 @@ impl Reader<'_> {
             Usual::True => value.truth(heap),
             Usual::Number(number) => value.to_int() == Some(*number),
             Usual::Text(text) => value.equals(&Value::text(text)) == Some(true),
-            Usual::Only(key) => match value {
-                Value::Container(id) if heap.container(*id).kind == Kind::Dict => {
-                    let mut items = heap.container(*id).items().iter();
-                    items.all(|item| item.key.equals(&Value::text(key)) == Some(true))
-                }
-                value => !value.truth(heap),
-            },
         }
     }
 }

@@ -20,7 +20,7 @@ enum Kept {
 }
 
 /// Settings that are carried over as they are.
-const PLAIN: [(&str, &str, &str, Kept); 11] = [
+const PLAIN: [(&str, &str, &str, Kept); 13] = [
     ("FULL_NAMESPACE", "redis", "namespace", Kept::Text),
     ("FULL_DURATION", "redis", "full_duration_s", Kept::Number),
     ("SKIP_LIST", "horizon", "skip", Kept::Texts),
@@ -51,6 +51,18 @@ const PLAIN: [(&str, &str, &str, Kept); 11] = [
         "namespaces",
         Kept::Texts,
     ),
+    (
+        "FLUX_ZERO_FILL_NAMESPACES",
+        "flux",
+        "zero_fill",
+        Kept::Texts,
+    ),
+    (
+        "FLUX_LAST_KNOWN_VALUE_NAMESPACES",
+        "flux",
+        "last_known_value",
+        Kept::Texts,
+    ),
     ("VISTA_ENABLED", "vista", "enabled", Kept::Truth),
 ];
 
@@ -73,6 +85,7 @@ pub(super) fn map(settings: &Settings, file: &str, host: &str) -> Import {
     reader.self_metrics();
     reader.flux();
     reader.uploads();
+    reader.victoria();
     reader.vista();
     reader.left_behind();
     reader.judge();

@@ -138,7 +138,7 @@ impl Pipeline {
             counts.drop(reason, points);
             counts.in_flight -= points;
         });
-        batch.note_lost(u64::from(item.points));
+        batch.note_lost(&self.metrics, item, reason);
     }
 
     /// A batch of which every command is settled.

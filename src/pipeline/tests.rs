@@ -553,8 +553,8 @@ fn a_completion_is_told_when_its_points_are_settled() {
     let outcome = crate::batch::Outcome {
         admitted: 50,
         refused: 1,
-        lost: 0,
-        busy: false,
+        refusals: vec![(50, crate::stats::DropReason::NameInvalid)],
+        ..Default::default()
     };
     assert_eq!(*told.borrow(), [outcome]);
 }

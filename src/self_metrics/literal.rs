@@ -10,26 +10,11 @@
 //! that reads, this reads only texts, numbers and constants, in a dict, a list or a
 //! tuple, without nesting.
 
-use std::borrow::Cow;
-
+use crate::literal::{Scalar, Scanner, TEXT_BYTES_MAX};
 use crate::point::Number;
 use crate::shard::OwnedPoint;
 
-/// Longest text that is looked at, in bytes.
-const TEXT_BYTES_MAX: usize = 1 << 16;
-
-/// Why a text is no point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
-    #[error("longer than {TEXT_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("not a literal of texts and numbers")]
-    Syntax,
-    #[error("neither a dict of metric, value and timestamp nor a list of name, value, timestamp")]
-    Shape,
-    #[error("a value or timestamp that is no finite number")]
-    NotFinite,
-}
+pub(super) use crate::literal::Fault;
 
 /// Reads a point: its timestamp as whole seconds, its value as a float.
 pub(super) fn parse(text: &[u8]) -> Result<OwnedPoint, Fault> {
@@ -63,86 +48,9 @@ pub(super) fn parse(text: &[u8]) -> Result<OwnedPoint, Fault> {
     })
 }
 
-enum Scalar<'a> {
-    Text(Cow<'a, str>),
-    Int(&'a str),
-    Float(&'a str),
-    Constant(&'a str),
-}
-
-impl Scalar<'_> {
-    /// A number, or a text that holds one, as carbon takes it.
-    fn number(&self) -> Result<f64, Fault> {
-        let text = match self {
-            Self::Int(text) | Self::Float(text) => text,
-            Self::Text(text) => text.as_ref(),
-            Self::Constant("True") => "1",
-            Self::Constant("False") => "0",
-            Self::Constant(_) => return Err(Fault::Shape),
-        };
-        match text.parse::<f64>() {
-            // An integer has no negative zero.
-            Ok(number) if number == 0.0 && matches!(self, Self::Int(_)) => Ok(0.0),
-            Ok(number) if number.is_finite() => Ok(number),
-            Ok(_) => Err(Fault::NotFinite),
-            Err(_) => Err(Fault::Shape),
-        }
-    }
-
-    fn whole_seconds(&self) -> Result<i64, Fault> {
-        if let Self::Int(text) = self {
-            return text.parse().map_err(|_| Fault::NotFinite);
-        }
-        let seconds = self.number()?.trunc();
-        // Both bounds are powers of two, which a float holds exactly.
-        if (-(2_f64.powi(63))..2_f64.powi(63)).contains(&seconds) {
-            Ok(seconds as i64)
-        } else {
-            Err(Fault::NotFinite)
-        }
-    }
-}
-
-struct Scanner<'a> {
-    rest: &'a str,
-}
-
 type Parts<'a> = [Option<Scalar<'a>>; 3];
 
 impl<'a> Scanner<'a> {
-    /// The next character, which is taken.
-    fn next(&mut self) -> Option<char> {
-        let mut chars = self.rest.chars();
-        let next = chars.next();
-        self.rest = chars.as_str();
-        next
-    }
-
-    fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
-    }
-
-    /// Takes one of these, if that comes next.
-    fn take_sign(&mut self, signs: &[char]) -> bool {
-        let rest = self.rest.strip_prefix(signs);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-
-    /// The same, behind any blanks.
-    fn take(&mut self, wanted: char) -> bool {
-        self.skip_blanks();
-        self.take_sign(&[wanted])
-    }
-
-    /// Takes digits; how many there were.
-    fn take_digits(&mut self) -> usize {
-        let rest = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let count = self.rest.len() - rest.len();
-        self.rest = rest;
-        count
-    }
-
     /// What follows a `{`. As in Python the last of equal keys wins.
     fn dict(&mut self) -> Result<Parts<'a>, Fault> {
         let mut parts = [None, None, None];
@@ -181,106 +89,6 @@ impl<'a> Scanner<'a> {
         }
         Ok(parts)
     }
-
-    fn scalar(&mut self) -> Result<Scalar<'a>, Fault> {
-        self.skip_blanks();
-        match self.rest.chars().next() {
-            Some(quote @ ('\'' | '"')) => {
-                self.next();
-                self.text(quote).map(Scalar::Text)
-            }
-            Some('-' | '.' | '0'..='9') => self.number(),
-            _ => {
-                let end = self.rest.find(|c: char| !is_word(c));
-                let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-                self.rest = rest;
-                match word {
-                    "None" | "True" | "False" => Ok(Scalar::Constant(word)),
-                    "nan" | "inf" => Err(Fault::NotFinite),
-                    _ => Err(Fault::Syntax),
-                }
-            }
-        }
-    }
-
-    fn number(&mut self) -> Result<Scalar<'a>, Fault> {
-        let text = self.rest;
-        self.take_sign(&['-']);
-        if self.rest.starts_with("inf") {
-            return Err(Fault::NotFinite);
-        }
-        let unsigned = self.rest;
-        let whole = self.take_digits();
-        let has_point = self.take_sign(&['.']);
-        let fraction = if has_point { self.take_digits() } else { 0 };
-        let has_exponent = self.take_sign(&['e', 'E']);
-        if has_exponent {
-            self.take_sign(&['+', '-']);
-        }
-        if whole + fraction == 0 || (has_exponent && self.take_digits() == 0) {
-            return Err(Fault::Syntax);
-        }
-        // Neither 1_000 nor 0x10 nor 1j: no program writes a value so.
-        if self.rest.starts_with(is_word) {
-            return Err(Fault::Syntax);
-        }
-        let text = &text[..text.len() - self.rest.len()];
-        if has_point || has_exponent {
-            return Ok(Scalar::Float(text));
-        }
-        let whole = &unsigned[..whole];
-        if whole.starts_with('0') && whole.contains(|digit| digit != '0') {
-            return Err(Fault::Syntax);
-        }
-        Ok(Scalar::Int(text))
-    }
-
-    /// What follows an opening quote, up to the closing one.
-    fn text(&mut self, quote: char) -> Result<Cow<'a, str>, Fault> {
-        let is_special = |c: char| c == quote || matches!(c, '\\' | '\n' | '\r' | '\0');
-        let mut text = Cow::Borrowed("");
-        loop {
-            let at = self.rest.find(is_special).ok_or(Fault::Syntax)?;
-            let (plain, rest) = self.rest.split_at(at);
-            self.rest = rest;
-            if text.is_empty() {
-                text = Cow::Borrowed(plain);
-            } else {
-                text.to_mut().push_str(plain);
-            }
-            match self.next() {
-                Some('\\') => text.to_mut().push(self.escape()?),
-                Some(c) if c == quote => return Ok(text),
-                _ => return Err(Fault::Syntax),
-            }
-        }
-    }
-
-    /// What follows a backslash.
-    fn escape(&mut self) -> Result<char, Fault> {
-        let digits = match self.next() {
-            Some(c @ ('\\' | '\'' | '"')) => return Ok(c),
-            Some('n') => return Ok('\n'),
-            Some('r') => return Ok('\r'),
-            Some('t') => return Ok('\t'),
-            Some('x') => 2,
-            Some('u') => 4,
-            Some('U') => 8,
-            _ => return Err(Fault::Syntax),
-        };
-        let hex = self.rest.get(..digits).ok_or(Fault::Syntax)?;
-        if !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Fault::Syntax);
-        }
-        self.rest = &self.rest[digits..];
-        let code = u32::from_str_radix(hex, 16).map_err(|_| Fault::Syntax)?;
-        // Half of a surrogate pair is no character, and no name that can be sent.
-        char::from_u32(code).ok_or(Fault::Syntax)
-    }
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use toml::de::DeValue;
 
@@ -127,6 +128,40 @@ impl Value for Keys {
     }
 }
 
+/// Prefixes of names, each with how many metrics it may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quotas(BTreeMap<String, u32>);
+
+impl Quotas {
+    /// How many metrics this prefix may have, if that is bounded.
+    pub fn quota(&self, prefix: &str) -> Option<u32> {
+        self.0.get(prefix).copied()
+    }
+
+    /// Whether nothing is bounded.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Value for Quotas {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        map(value, Limits::new(1..=u32::MAX as u64, "metrics")).map(Self)
+    }
+
+    fn show(&self) -> String {
+        show_map(
+            self.0
+                .iter()
+                .map(|(prefix, quota)| (prefix.as_str(), quota.show())),
+        )
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of prefixes and numbers such as { prefix = 1000 }".to_owned()
+    }
+}
+
 /// Namespaces of uploads, each with its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceKeys(BTreeMap<String, Secret>);
@@ -160,6 +195,34 @@ impl Value for NamespaceKeys {
     }
 }
 
+/// Headers that a request is sent with, each with its value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(BTreeMap<String, Secret>);
+
+impl Headers {
+    /// Each name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl Value for Headers {
+    const SECRET: bool = true;
+
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        map(value, limits).map(Self)
+    }
+
+    fn show(&self) -> String {
+        let rows = self.0.iter();
+        show_map(rows.map(|(name, value)| (name.as_str(), value.show())))
+    }
+
+    fn expected(_: Limits) -> String {
+        "a table of headers and values such as { X-Scope-OrgID = \"me\" }".to_owned()
+    }
+}
+
 /// What the far end of a fetch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -186,6 +249,159 @@ impl Value for RemoteHostType {
 
     fn expected(_: Limits) -> String {
         "\"graphite\" or \"prometheus\"".to_owned()
+    }
+}
+
+/// What is made of a metric's points of one period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Avg,
+    Sum,
+    Max,
+    Min,
+}
+
+impl Method {
+    const ALL: [Self; 4] = [Self::Avg, Self::Sum, Self::Max, Self::Min];
+
+    /// Its name, in the settings and at the end of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Avg => "avg",
+            Self::Sum => "sum",
+            Self::Max => "max",
+            Self::Min => "min",
+        }
+    }
+
+    /// What stands at the end of a metric made by it.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Avg => ".avg",
+            Self::Sum => ".sum",
+            Self::Max => ".max",
+            Self::Min => ".min",
+        }
+    }
+}
+
+impl Value for Method {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        let named = |text: &str| Self::ALL.into_iter().find(|method| method.as_str() == text);
+        match value.get_ref() {
+            DeValue::String(text) => named(text).ok_or_else(|| bad(value)),
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(self.as_str())
+    }
+
+    fn expected(_: Limits) -> String {
+        "\"avg\", \"sum\", \"max\" or \"min\"".to_owned()
+    }
+}
+
+impl Value for Vec<Method> {
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        let methods: Self = list(value, limits)?;
+        let is_first = |(at, method): (usize, &Method)| !methods[..at].contains(method);
+        if methods.is_empty() || !methods.iter().enumerate().all(is_first) {
+            return Err(bad(value));
+        }
+        Ok(methods)
+    }
+
+    fn show(&self) -> String {
+        show_list(self)
+    }
+
+    fn expected(limits: Limits) -> String {
+        format!(
+            "a list of one or more of {}, each once",
+            Method::expected(limits)
+        )
+    }
+}
+
+/// What to do with a target that has several series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Several {
+    /// Take none, and say how many there are.
+    Error,
+    /// Take the first that the source names, as Skyline's Vista does.
+    First,
+}
+
+impl Value for Several {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        match value.get_ref() {
+            DeValue::String(text) if text == "error" => Ok(Self::Error),
+            DeValue::String(text) if text == "first" => Ok(Self::First),
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(match self {
+            Self::Error => "error",
+            Self::First => "first",
+        })
+    }
+
+    fn expected(_: Limits) -> String {
+        "\"error\" or \"first\"".to_owned()
+    }
+}
+
+/// A file whose contents are a secret, read when the settings are. One that cannot be
+/// read is a fault of what needs it alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    path: PathBuf,
+    secret: Result<Secret, String>,
+}
+
+impl SecretFile {
+    /// Its contents, without the line end.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub fn secret(&self) -> Result<&Secret, &str> {
+        self.secret.as_ref().map_err(String::as_str)
+    }
+}
+
+impl fmt::Debug for SecretFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretFile({})", self.path.display())
+    }
+}
+
+impl Value for SecretFile {
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        let path = PathBuf::parse(value, limits)?;
+        let contents = std::fs::read_to_string(&path);
+        let secret = match contents.as_deref().map(str::trim_end) {
+            Ok("") => Err(format!("{} is empty", path.display())),
+            Ok(text) if text.contains(char::is_control) => {
+                Err(format!("{} must hold one line, the secret", path.display()))
+            }
+            Ok(text) => Ok(Secret::from(text)),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        };
+        Ok(Self { path, secret })
+    }
+
+    fn show(&self) -> String {
+        self.path.show()
+    }
+
+    fn expected(limits: Limits) -> String {
+        PathBuf::expected(limits)
     }
 }
 
@@ -316,8 +532,91 @@ record! {
         user: Option<String> = None, TEXT_LIMITS;
         /// That user's password.
         password: Option<Secret> = None, TEXT_LIMITS;
+        /// The header that the API key is sent in.
+        api_key_header: Option<String> = None, TEXT_LIMITS;
+        /// Further headers that are sent.
+        headers: Headers = Headers::default(), TEXT_LIMITS;
+        /// File of the certificates, in PEM, that alone are trusted there.
+        ca_file: Option<PathBuf> = None, TEXT_LIMITS;
+        /// Whether any certificate is taken.
+        insecure: bool = false, TEXT_LIMITS;
         /// Resolutions at which history is fetched once.
         populate_at_resolutions: Vec<String> = Vec::new(), TEXT_LIMITS;
+        /// File that holds the API key.
+        api_key_file: Option<SecretFile> = None, TEXT_LIMITS;
+        /// File that holds the bearer token.
+        token_file: Option<SecretFile> = None, TEXT_LIMITS;
+        /// File that holds the password.
+        password_file: Option<SecretFile> = None, TEXT_LIMITS;
+        /// What to do with a target that has several series.
+        several: Several = Several::Error, TEXT_LIMITS;
+    }
+}
+
+impl Fetch {
+    /// The API key, wherever it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetch::password`].
+    pub fn api_key(&self) -> Result<Option<&Secret>, String> {
+        either("api_key", self.api_key.as_ref(), self.api_key_file.as_ref())
+    }
+
+    /// The bearer token, wherever it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetch::password`].
+    pub fn token(&self) -> Result<Option<&Secret>, String> {
+        either("token", self.token.as_ref(), self.token_file.as_ref())
+    }
+
+    /// The password, wherever it stands.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: the file could not be read, or both were given.
+    pub fn password(&self) -> Result<Option<&Secret>, String> {
+        either(
+            "password",
+            self.password.as_ref(),
+            self.password_file.as_ref(),
+        )
+    }
+}
+
+fn either<'a>(
+    name: &str,
+    text: Option<&'a Secret>,
+    file: Option<&'a SecretFile>,
+) -> Result<Option<&'a Secret>, String> {
+    match (text, file) {
+        (Some(_), Some(_)) => Err(format!("{name} and {name}_file are both set: remove one")),
+        (text, None) => Ok(text),
+        (None, Some(file)) => match file.secret() {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) => Err(format!("{name}_file: {error}")),
+        },
+    }
+}
+
+record! {
+    /// Metrics of whose points one is made in each period.
+    Aggregate, "an aggregate" {
+        /// Which metrics: a namespace as Skyline matches them.
+        namespace: String, NAME_LIMITS;
+        /// What is made of the points; of several, each.
+        method: Vec<Method> = vec![Method::Avg], TEXT_LIMITS;
+        /// How long a period is, in seconds.
+        interval: u32 = 60, Limits::new(1..=86_400, "seconds");
+        /// Whether a period without points gets 0.
+        zero_fill: bool = false, TEXT_LIMITS;
+        /// Whether a period without points gets the value of the one before.
+        last_known_value: bool = false, TEXT_LIMITS;
+        /// Whether the method stands at the end of the metric's name even if it is
+        /// the only one.
+        method_suffix: bool = false, TEXT_LIMITS;
     }
 }
 
@@ -370,7 +669,7 @@ mod tests {
 
     #[test]
     fn tables_read_and_print_back_with_their_secrets_masked() {
-        let text = "[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
+        let text = "[graphite]\ncarbon_pickle = 'c:2004'\n[cluster]\nnode = 'b'\nshards = { a = 0, b = 1 }\n\
             [[cluster.remote]]\nnode = 'a'\nurl = 'http://a.example.org/'\nuser = 'me'\n\
             [flux.keys]\n'k-secret' = 'one'\n[flux.uploads]\nkeys = { space = 'u-secret' }\n\
             [[vista.fetch]]\nremote_host = 'https://p.example.org'\n\

@@ -16,6 +16,7 @@ pub(super) fn check(loader: &mut Loader) {
     redis(loader);
     cluster(loader);
     roomba(loader);
+    aggregates(loader);
 }
 
 fn sizes(loader: &mut Loader) {
@@ -78,6 +79,18 @@ fn roomba(loader: &mut Loader) {
     }
 }
 
+fn aggregates(loader: &mut Loader) {
+    let aggregates = loader.settings.flux.aggregate.iter();
+    let mut both = aggregates.filter(|rule| rule.zero_fill && rule.last_known_value);
+    if let Some(rule) = both.next() {
+        let message = format!(
+            "{:?} has both zero_fill and last_known_value: choose one",
+            rule.namespace
+        );
+        loader.refuse(&["flux.aggregate"], message);
+    }
+}
+
 fn cluster(loader: &mut Loader) {
     let cluster = &loader.settings.cluster;
     let shards = &cluster.shards;
@@ -103,6 +116,7 @@ fn cluster(loader: &mut Loader) {
         );
         return loader.refuse(&["cluster.shards", "cluster.node"], message);
     }
+    delivery(loader);
     let self_metrics = &loader.settings.self_metrics;
     if self_metrics.enabled && self_metrics.carbon.is_none() {
         let message =
@@ -111,6 +125,37 @@ fn cluster(loader: &mut Loader) {
                 .to_owned();
         loader.refuse(&["self_metrics.carbon", "self_metrics.enabled"], message);
     }
+}
+
+/// Graphite's relay brings each point to the node that owns it; the data plane of
+/// this node would drop what others own.
+fn delivery(loader: &mut Loader) {
+    let settings = &loader.settings;
+    if settings.graphite.carbon_pickle.is_some() {
+        return;
+    }
+    let (mut who, mut mend) = (Vec::new(), Vec::new());
+    if !settings.flux.listen.is_empty() {
+        who.push("flux.listen");
+        mend.push("flux.listen = []");
+    }
+    if settings.vista.enabled && !settings.vista.fetch.is_empty() {
+        who.push("vista.fetch");
+        mend.push("vista.enabled = false");
+    }
+    if who.is_empty() {
+        return;
+    }
+    let message = format!(
+        "with shards, graphite.carbon_pickle must be set too for {}: taken directly, points \
+         of metrics that another node owns would be lost; set it to the carbon that relays to \
+         all nodes, or {}",
+        who.join(" and "),
+        mend.join(" and ")
+    );
+    let mut keys = vec!["cluster.shards", "graphite.carbon_pickle"];
+    keys.extend(who);
+    loader.refuse(&keys, message);
 }
 
 fn addresses(loader: &mut Loader, listens: &[(&str, SocketAddr)]) {
@@ -277,7 +322,9 @@ mod tests {
     #[test]
     fn cluster_shards_need_every_number_and_this_node() {
         let node = "cluster.node=b";
-        assert_eq!(error(&[node, "cluster.shards={ a = 0, b = 1 }"]), "none");
+        let none = "flux.listen=[]";
+        let good = "cluster.shards={ a = 0, b = 1 }";
+        assert_eq!(error(&[node, good, none]), "none");
         assert_eq!(
             error(&[node, "cluster.shards={ a = 0, b = 2 }"]),
             "--set cluster.shards: the numbers must be 0 to 1 without a gap, the same on all \
@@ -291,6 +338,48 @@ mod tests {
                 && missing.contains("{ \"a\" = 0, \"b\" = 1, \"c\" = 2 }"),
             "{missing}"
         );
+    }
+
+    // What Flux takes directly, the data plane drops if another node owns it.
+    #[test]
+    fn with_shards_flux_and_vista_need_carbon() {
+        let cluster = ["cluster.node=b", "cluster.shards={ a = 0, b = 1 }"];
+        let error = |sets: &[&str]| error(&[&cluster[..], sets].concat());
+        let found = error(&[]);
+        assert!(
+            found.starts_with("--set cluster.shards: with shards, graphite.carbon_pickle must")
+                && found.ends_with("or flux.listen = []"),
+            "{found}"
+        );
+        let fetch = "vista.fetch=[{ remote_host = 'http://x', remote_host_type = 'graphite', \
+                     remote_target = 'a' }]";
+        let found = error(&["flux.listen=[]", fetch]);
+        assert!(found.contains("too for vista.fetch: "), "{found}");
+        let both = error(&[fetch]);
+        assert!(both.contains("for flux.listen and vista.fetch: "), "{both}");
+        assert_eq!(
+            error(&[fetch, "graphite.carbon_pickle=graphite:2004"]),
+            "none"
+        );
+        assert_eq!(
+            error(&[fetch, "flux.listen=[]", "vista.enabled=false"]),
+            "none"
+        );
+    }
+
+    #[test]
+    fn an_aggregate_fills_in_one_way() {
+        let rule = |more: &str| error(&[&format!("flux.aggregate=[{{ namespace = 'a'{more} }}]")]);
+        assert_eq!(rule(", zero_fill = true"), "none");
+        let both = rule(", zero_fill = true, last_known_value = true");
+        assert!(both.contains("\"a\" has both zero_fill"), "{both}");
+        for bad in ["[]", "['avg', 'avg']", "['last']", "'avg'"] {
+            let found = rule(&format!(", method = {bad}"));
+            assert!(
+                found.contains("expected a list of one or more of"),
+                "{bad}: {found}"
+            );
+        }
     }
 
     #[test]

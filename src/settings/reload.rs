@@ -34,9 +34,46 @@ const RELOADABLE: &[&str] = &[
     "cluster.node",
     "cluster.shards",
     "cluster.shard_pickle",
+    "flux.listen",
+    "flux.self_key",
+    "flux.keys",
+    "flux.quotas",
+    "flux.max_age_s",
+    "flux.check_last_timestamp",
+    "flux.connections_max",
+    "flux.head_bytes_max",
+    "flux.head_s",
+    "flux.connection_s",
+    "flux.body_bytes_max",
+    "flux.decompressed_bytes_max",
+    "flux.body_s",
+    "flux.request_points_max",
+    "flux.wait_s",
+    "flux.uploads.enabled",
+    "flux.uploads.keys",
+    "flux.uploads.save_dir",
+    "flux.uploads.bytes_max",
+    "flux.uploads.receive_s",
+    "flux.uploads.files_max",
+    "flux.uploads.unpacked_bytes_max",
+    "flux.uploads.ratio_max",
+    "flux.uploads.cells_max",
+    "flux.uploads.workbook_bytes_max",
+    "flux.prometheus.max_age_s",
+    "flux.prometheus.drop_buckets",
+    "flux.prometheus.metric_series_max",
+    "flux.prometheus.series_max",
     "self_metrics.enabled",
     "self_metrics.name",
     "self_metrics.carbon",
+    "vista.enabled",
+    "vista.fetch",
+    "vista.delay_s",
+    "vista.source_requests_max",
+    "vista.batch_targets_max",
+    "vista.backfills_max",
+    "vista.backfills_per_minute",
+    "vista.populate_tries_max",
 ];
 
 /// A setting that a reload found changed.
@@ -136,6 +173,6 @@ mod tests {
         let load = |key: &str| Settings::load(None, &[format!("flux.self_key={key}")]).unwrap();
         let (changes, _) = load("one").reloaded(&load("two"));
         let told: Vec<String> = changes.iter().map(Change::to_string).collect();
-        assert_eq!(told, ["flux.self_key: changed (needs a restart)"]);
+        assert_eq!(told, ["flux.self_key: changed"]);
     }
 }

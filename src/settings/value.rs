@@ -346,19 +346,39 @@ impl Value for Endpoint {
     }
 }
 
-/// The URL of a server that speaks HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The URL of a server that speaks HTTP. A password in it is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl(String);
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpUrl({})", self.redacted())
+    }
+}
 
 impl HttpUrl {
     /// The URL as it was written, without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same with the password of its login masked.
+    pub fn redacted(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        match host.rsplit_once('@') {
+            Some((login, host)) => {
+                let user = login.split_once(':').map_or("", |(user, _)| user);
+                format!("{scheme}://{user}:{MASK}@{host}{path}")
+            }
+            None => self.0.clone(),
+        }
+    }
 }
 
 impl Value for HttpUrl {
     const BARE: bool = true;
+    const SECRET: bool = true;
 
     fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
         let text = text(value)?.trim_end_matches('/');
@@ -375,7 +395,7 @@ impl Value for HttpUrl {
     }
 
     fn show(&self) -> String {
-        quoted(&self.0)
+        quoted(&self.redacted())
     }
 
     fn expected(_: Limits) -> String {

@@ -159,6 +159,7 @@ fn settings() -> Vec<String> {
         "cluster.shards={ one = 0, two = 1, three = 2 }".to_owned(),
         "cluster.node=one".to_owned(),
         "cluster.shard_pickle=[]".to_owned(),
+        "flux.listen=[]".to_owned(),
     ]
 }
 

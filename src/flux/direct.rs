@@ -1,0 +1,251 @@
+//! The way to the data plane: each metric by one lane, which leads to one shard, so
+//! that the order of its points is kept.
+//!
+//! What is handed over while parcels of a lane are under way waits, and goes with the
+//! next one: requests that come at once share batches.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use foldhash::fast::FixedState;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::lock;
+use crate::batch::Outcome;
+use crate::plane::Sender;
+use crate::server::Handle;
+use crate::shard::{OwnedPoint, Parcel};
+use crate::stats::DropReason;
+
+/// Parcels of one lane under way at a time: one that is being settled, and one for the
+/// shard to go on with.
+const UNDER_WAY: usize = 2;
+/// Points in one parcel, unless a single load has more.
+const PARCEL_POINTS: usize = 8192;
+
+/// What became of a load.
+pub(super) enum Arrived<'a> {
+    /// The shard has dealt with all points; each is in Redis unless it is named here,
+    /// by its place in the load.
+    Settled(&'a [(usize, DropReason)]),
+    /// The shard has ended before it took any.
+    Ended,
+}
+
+/// Who is told.
+type Done = Box<dyn FnOnce(&[OwnedPoint], Arrived<'_>) + Send>;
+
+/// Points that were handed over together, and are to go to one shard.
+struct Load {
+    points: Vec<OwnedPoint>,
+    done: Done,
+}
+
+/// The loads of a parcel, and which of its points each is.
+type Manifest = Vec<(Range<usize>, Done)>;
+
+struct Lane {
+    /// Not there any more when the server ends.
+    way: Option<Sender<Parcel>>,
+    waiting: VecDeque<Load>,
+    under_way: usize,
+}
+
+/// A parcel that has come to its end.
+struct Report {
+    lane: usize,
+    points: Arc<[OwnedPoint]>,
+    manifest: Manifest,
+    outcome: Option<Outcome>,
+}
+
+/// See the module.
+pub(super) struct Direct {
+    lanes: Arc<Vec<Mutex<Lane>>>,
+    reports: UnboundedSender<Report>,
+}
+
+impl Direct {
+    /// Opens the lanes, and starts the task that tells what became of points.
+    pub fn start(runtime: &Runtime, handle: &Handle) -> Self {
+        // The word that no more will come has room too.
+        let ways = handle.ways_in(UNDER_WAY + 1);
+        let lane = |way| {
+            Mutex::new(Lane {
+                way: Some(way),
+                waiting: VecDeque::new(),
+                under_way: 0,
+            })
+        };
+        let lanes: Arc<Vec<_>> = Arc::new(ways.into_iter().map(lane).collect());
+        // Bounded by the parcels under way.
+        let (reports, told) = unbounded_channel();
+        runtime.spawn(tell(lanes.clone(), told, reports.clone()));
+        Self { lanes, reports }
+    }
+
+    /// Hands points over; `done` is told of each part that goes to another shard, by
+    /// a call of its own. Returns how many calls there will be.
+    pub fn send<D>(&self, points: Vec<OwnedPoint>, done: D) -> usize
+    where
+        D: Fn(&[OwnedPoint], Arrived<'_>) + Clone + Send + 'static,
+    {
+        let mut loads: Vec<Vec<OwnedPoint>> = Vec::new();
+        loads.resize_with(self.lanes.len(), Vec::new);
+        if let [load] = &mut loads[..] {
+            *load = points;
+        } else {
+            for point in points {
+                let lane = self.lane(&point.name);
+                loads[lane].push(point);
+            }
+        }
+        let mut parts = 0;
+        for (lane, points) in loads.into_iter().enumerate() {
+            if !points.is_empty() {
+                parts += 1;
+                let done = Box::new(done.clone());
+                self.load(lane, Load { points, done });
+            }
+        }
+        parts
+    }
+
+    fn lane(&self, metric: &str) -> usize {
+        let hash = FixedState::default().hash_one(metric);
+        // The upper bits, as many as there are lanes.
+        ((u128::from(hash) * self.lanes.len() as u128) >> 64) as usize
+    }
+
+    fn load(&self, number: usize, load: Load) {
+        let mut lane = lock(&self.lanes[number]);
+        if lane.way.is_none() {
+            drop(lane);
+            return (load.done)(&load.points, Arrived::Ended);
+        }
+        lane.waiting.push_back(load);
+        lane.send_next(number, &self.reports);
+    }
+
+    /// Closes the lanes: what waits there has ended.
+    pub fn close(&self) {
+        for lane in self.lanes.iter() {
+            let waiting = {
+                let mut lane = lock(lane);
+                if let Some(way) = lane.way.take() {
+                    // A shard that has ended needs no word.
+                    drop(way.try_send(Parcel::end()));
+                }
+                std::mem::take(&mut lane.waiting)
+            };
+            for load in waiting {
+                (load.done)(&load.points, Arrived::Ended);
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn send_next(&mut self, number: usize, reports: &UnboundedSender<Report>) {
+        while self.under_way < UNDER_WAY {
+            let (Some(first), Some(way)) = (self.waiting.pop_front(), &self.way) else {
+                return;
+            };
+            let (points, manifest) = pack(first, &mut self.waiting);
+            let points: Arc<[OwnedPoint]> = points.into();
+            let (kept, reports) = (points.clone(), reports.clone());
+            let parcel = Parcel::new(points, move |outcome| {
+                // Nobody is left to be told when the runtime has ended.
+                let _ = reports.send(Report {
+                    lane: number,
+                    points: kept,
+                    manifest,
+                    outcome,
+                });
+            });
+            self.under_way += 1;
+            // There is room for as many as may be under way; one that comes back is
+            // dropped, and so reported.
+            drop(way.try_send(parcel));
+        }
+    }
+}
+
+/// The points of the first load and of those behind it that fit into one parcel.
+fn pack(first: Load, waiting: &mut VecDeque<Load>) -> (Vec<OwnedPoint>, Manifest) {
+    let mut points = first.points;
+    let mut manifest: Manifest = vec![(0..points.len(), first.done)];
+    while let Some(next) = waiting.front() {
+        if points.len() + next.points.len() > PARCEL_POINTS {
+            break;
+        }
+        let Some(load) = waiting.pop_front() else {
+            break;
+        };
+        let from = points.len();
+        points.extend(load.points);
+        manifest.push((from..points.len(), load.done));
+    }
+    (points, manifest)
+}
+
+async fn tell(
+    lanes: Arc<Vec<Mutex<Lane>>>,
+    mut told: UnboundedReceiver<Report>,
+    reports: UnboundedSender<Report>,
+) {
+    while let Some(report) = told.recv().await {
+        let number = report.lane;
+        {
+            let mut lane = lock(&lanes[number]);
+            lane.under_way -= 1;
+            lane.send_next(number, &reports);
+        }
+        report.tell();
+    }
+}
+
+impl Report {
+    fn tell(self) {
+        let Some(outcome) = self.outcome else {
+            for (range, done) in self.manifest {
+                done(&self.points[range], Arrived::Ended);
+            }
+            return;
+        };
+        let missing = missing(&self.points, &outcome);
+        for (range, done) in self.manifest {
+            let from = missing.partition_point(|(place, _)| *place < range.start);
+            let to = missing.partition_point(|(place, _)| *place < range.end);
+            let own = missing[from..to].iter();
+            let own: Vec<_> = own
+                .map(|(place, reason)| (place - range.start, *reason))
+                .collect();
+            done(&self.points[range], Arrived::Settled(&own));
+        }
+    }
+}
+
+/// The places of points that are not in Redis, in order, and why.
+fn missing(points: &[OwnedPoint], outcome: &Outcome) -> Vec<(usize, DropReason)> {
+    let refused = outcome.refusals.iter();
+    let mut missing: Vec<_> = refused
+        .map(|(place, reason)| (*place as usize, *reason))
+        .collect();
+    if !outcome.lost_metrics.is_empty() {
+        let lost = outcome.lost_metrics.iter();
+        let lost: HashMap<&[u8], DropReason> =
+            lost.map(|(metric, reason)| (&**metric, *reason)).collect();
+        let places = points.iter().enumerate();
+        missing.extend(places.filter_map(|(place, point)| {
+            let reason = lost.get(point.name.as_bytes())?;
+            Some((place, *reason))
+        }));
+        missing.sort_by_key(|(place, _)| *place);
+        missing.dedup_by_key(|(place, _)| *place);
+    }
+    missing
+}

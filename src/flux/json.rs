@@ -1,0 +1,618 @@
+//! JSON as Python's `json.loads` reads it, borrowed from its text, and as Python shows
+//! what came of it.
+//!
+//! Skyline's answers repeat parts of a request as Python's `repr` and `str` write them,
+//! and Python takes NaN and Infinity, keeps the order of keys and the digits of
+//! integers: so numbers stay texts here.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use memchr::memchr2;
+
+use crate::literal;
+
+/// Brackets within brackets, at most.
+const DEPTH_MAX: u32 = 64;
+/// Longest integer, in digits; Python refuses longer ones too.
+const DIGITS_MAX: usize = 4300;
+
+/// The text is no JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoJson;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// Digits only, with or without a minus.
+    Int(&'a str),
+    /// Any other number, `NaN`, `Infinity` or `-Infinity`.
+    Float(&'a str),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// A list.
+    List(Vec<Json<'a>>),
+    /// An object, with all its keys in their order; of equal ones the last counts.
+    Dict(Vec<(Cow<'a, str>, Json<'a>)>),
+    /// A list or an object that was only passed over.
+    Passed(&'a str),
+}
+
+impl<'a> Json<'a> {
+    /// Reads a whole text.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or is nested deeper than 64 brackets.
+    pub fn parse(text: &'a str) -> Result<Self, NoJson> {
+        let mut reader = Reader::new(text);
+        let value = reader.value()?;
+        reader.end()?;
+        Ok(value)
+    }
+
+    /// The value of a key, if this is an object that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        let Self::Dict(items) = self else {
+            return None;
+        };
+        let mut items = items.iter().rev();
+        items.find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// What was passed over, read after all.
+    fn read(text: &str) -> Json<'_> {
+        Json::parse(text).unwrap_or(Json::Null)
+    }
+
+    /// Whether Python takes it for true.
+    pub fn is_true(&self) -> bool {
+        match self {
+            Self::Passed(text) => Json::read(text).is_true(),
+            Self::Null => false,
+            Self::Bool(truth) => *truth,
+            Self::Int(_) | Self::Float(_) => self.number() != Some(0.0),
+            Self::Text(text) => !text.is_empty(),
+            Self::List(items) => !items.is_empty(),
+            Self::Dict(items) => !items.is_empty(),
+        }
+    }
+
+    /// Whether it is a text or a number.
+    pub fn is_text_or_number(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Int(_) | Self::Float(_))
+    }
+
+    /// The number, if it is one; infinite where a double is.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Int(text) => text.parse().ok(),
+            Self::Float(text) => float(text),
+            _ => None,
+        }
+    }
+
+    /// As Python's `str` writes it.
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            _ => Cow::Owned(self.repr()),
+        }
+    }
+
+    /// As Python's `repr` writes it.
+    pub fn repr(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Passed(text) => Json::read(text).write(out),
+            Self::Null => out.push_str("None"),
+            Self::Bool(true) => out.push_str("True"),
+            Self::Bool(false) => out.push_str("False"),
+            Self::Int("-0") => out.push('0'),
+            Self::Int(text) => out.push_str(text),
+            Self::Float(text) => {
+                let float = float(text).unwrap_or(f64::NAN);
+                out.push_str(&literal::float_repr(float));
+            }
+            Self::Text(text) => write_text(out, text),
+            Self::List(items) => {
+                out.push('[');
+                for (place, item) in items.iter().enumerate() {
+                    out.push_str(if place > 0 { ", " } else { "" });
+                    item.write(out);
+                }
+                out.push(']');
+            }
+            Self::Dict(items) => write_dict(out, items),
+        }
+    }
+}
+
+/// Keys that come more than once have the place of the first and the value of the
+/// last.
+fn write_dict(out: &mut String, items: &[(Cow<'_, str>, Json<'_>)]) {
+    let mut last: HashMap<&str, &Json<'_>> = HashMap::new();
+    for (key, value) in items {
+        last.insert(key, value);
+    }
+    let mut separator = "";
+    out.push('{');
+    for (key, _) in items {
+        if let Some(value) = last.remove(&**key) {
+            out.push_str(separator);
+            write_text(out, key);
+            out.push_str(": ");
+            value.write(out);
+            separator = ", ";
+        }
+    }
+    out.push('}');
+}
+
+/// A text as Python's `repr` writes it.
+pub fn write_text(out: &mut String, text: &str) {
+    let quote = match text.contains('\'') && !text.contains('"') {
+        true => '"',
+        false => '\'',
+    };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' '..='~' => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c => {
+                let code = c as u32;
+                // Writing to a string does not fail.
+                let _ = match code {
+                    ..=0xff => write!(out, "\\x{code:02x}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
+                    _ => write!(out, "\\U{code:08x}"),
+                };
+            }
+        }
+    }
+    out.push(quote);
+}
+
+/// Whether Python shows a character that is not ASCII as it is. Rust judges by the same
+/// categories, but for the first character of a text, which may be a mark.
+fn is_printable(c: char) -> bool {
+    let text: String = ['a', c].iter().collect();
+    c as u32 > 0x7f && text.escape_debug().nth(1) == Some(c)
+}
+
+fn float(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        text => text.parse().ok(),
+    }
+}
+
+/// Reads a text piece by piece, so that what is of a known form need not become a
+/// [`Json`] first.
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// At the beginning of `text`.
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+        }
+    }
+
+    /// The byte that comes next, behind white space; 0 at the end.
+    pub fn peek(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                byte => return *byte,
+            }
+        }
+        0
+    }
+
+    /// How far it has read.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What was read since it was at `from`.
+    pub fn since(&self, from: usize) -> &'a str {
+        &self.text[from..self.at]
+    }
+
+    /// Nothing but white space may follow.
+    ///
+    /// # Errors
+    ///
+    /// When something does.
+    pub fn end(&mut self) -> Result<(), NoJson> {
+        self.peek();
+        (self.at == self.text.len()).then_some(()).ok_or(NoJson)
+    }
+
+    /// Reads whatever comes next.
+    ///
+    /// # Errors
+    ///
+    /// When that is no value.
+    pub fn value(&mut self) -> Result<Json<'a>, NoJson> {
+        match self.peek() {
+            b'"' => self.text().map(Json::Text),
+            b'{' => {
+                let mut items = Vec::new();
+                self.dict(|key, reader| {
+                    items.push((key, reader.value()?));
+                    Ok(())
+                })?;
+                Ok(Json::Dict(items))
+            }
+            b'[' => {
+                let mut items = Vec::new();
+                self.list(|reader| {
+                    items.push(reader.value()?);
+                    Ok(())
+                })?;
+                Ok(Json::List(items))
+            }
+            b'n' => self.word("null", Json::Null),
+            b't' => self.word("true", Json::Bool(true)),
+            b'f' => self.word("false", Json::Bool(false)),
+            b'N' => self.word("NaN", Json::Float("NaN")),
+            b'I' => self.word("Infinity", Json::Float("Infinity")),
+            _ => self.number(),
+        }
+    }
+
+    /// Reads whatever comes next, but keeps of a list or an object only its text: what
+    /// is nested may take many times the memory of the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::value`].
+    pub fn flat_value(&mut self) -> Result<Json<'a>, NoJson> {
+        if !matches!(self.peek(), b'{' | b'[') {
+            return self.value();
+        }
+        let from = self.at;
+        self.pass_over()?;
+        Ok(Json::Passed(self.since(from)))
+    }
+
+    fn pass_over(&mut self) -> Result<(), NoJson> {
+        match self.peek() {
+            b'{' => self.dict(|_, reader| reader.pass_over()),
+            b'[' => self.list(Self::pass_over),
+            _ => self.value().map(drop),
+        }
+    }
+
+    /// Reads an object, each value by `item`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or `item` fails.
+    pub fn dict(
+        &mut self,
+        mut item: impl FnMut(Cow<'a, str>, &mut Self) -> Result<(), NoJson>,
+    ) -> Result<(), NoJson> {
+        self.bracketed(b'{', b'}', |reader| {
+            let key = match reader.peek() {
+                b'"' => reader.text()?,
+                _ => return Err(NoJson),
+            };
+            reader.take(b':')?;
+            item(key, reader)
+        })
+    }
+
+    /// Reads a list, each value by `item`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or `item` fails.
+    pub fn list(
+        &mut self,
+        item: impl FnMut(&mut Self) -> Result<(), NoJson>,
+    ) -> Result<(), NoJson> {
+        self.bracketed(b'[', b']', item)
+    }
+
+    fn bracketed(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Result<(), NoJson>,
+    ) -> Result<(), NoJson> {
+        self.take(open)?;
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(NoJson);
+        }
+        if self.peek() != close {
+            loop {
+                item(self)?;
+                match self.peek() {
+                    b',' => self.at += 1,
+                    _ => break,
+                }
+            }
+        }
+        self.depth -= 1;
+        self.take(close)
+    }
+
+    fn take(&mut self, wanted: u8) -> Result<(), NoJson> {
+        if self.peek() != wanted {
+            return Err(NoJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, NoJson> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(NoJson);
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    fn number(&mut self) -> Result<Json<'a>, NoJson> {
+        let from = self.at;
+        let negative = self.next_is(b'-');
+        if negative && self.text[self.at..].starts_with("Infinity") {
+            self.at += "Infinity".len();
+            return Ok(Json::Float("-Infinity"));
+        }
+        let first = self.at;
+        let whole = self.digits();
+        let leads_with_zero = whole > 1 && self.text.as_bytes()[first] == b'0';
+        if whole == 0 || leads_with_zero {
+            return Err(NoJson);
+        }
+        let mut is_float = false;
+        if self.next_is(b'.') {
+            is_float = true;
+            if self.digits() == 0 {
+                return Err(NoJson);
+            }
+        }
+        if self.next_is(b'e') || self.next_is(b'E') {
+            is_float = true;
+            let _ = self.next_is(b'+') || self.next_is(b'-');
+            if self.digits() == 0 {
+                return Err(NoJson);
+            }
+        }
+        let text = &self.text[from..self.at];
+        match is_float {
+            true => Ok(Json::Float(text)),
+            false if whole > DIGITS_MAX => Err(NoJson),
+            false => Ok(Json::Int(text)),
+        }
+    }
+
+    fn next_is(&mut self, byte: u8) -> bool {
+        let is_next = self.text.as_bytes().get(self.at) == Some(&byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn digits(&mut self) -> usize {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        count
+    }
+
+    /// Reads a text; its quote comes next.
+    fn text(&mut self) -> Result<Cow<'a, str>, NoJson> {
+        self.at += 1;
+        let mut text = Cow::Borrowed("");
+        loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            let length = memchr2(b'"', b'\\', rest).ok_or(NoJson)?;
+            if rest[..length].iter().any(|byte| *byte < b' ') {
+                return Err(NoJson);
+            }
+            let plain = &self.text[self.at..self.at + length];
+            let is_end = rest[length] == b'"';
+            self.at += length + 1;
+            match &mut text {
+                Cow::Borrowed("") => text = Cow::Borrowed(plain),
+                text => text.to_mut().push_str(plain),
+            }
+            if is_end {
+                return Ok(text);
+            }
+            let escaped = self.escaped()?;
+            text.to_mut().push(escaped);
+        }
+    }
+
+    /// What follows a backslash.
+    fn escaped(&mut self) -> Result<char, NoJson> {
+        let byte = self.text.as_bytes().get(self.at).copied();
+        self.at += 1;
+        Ok(match byte.ok_or(NoJson)? {
+            byte @ (b'"' | b'\\' | b'/') => byte.into(),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unit_pair(),
+            _ => return Err(NoJson),
+        })
+    }
+
+    /// One character from one or two UTF-16 units; half of a pair is none.
+    fn unit_pair(&mut self) -> Result<char, NoJson> {
+        let mut units = vec![self.unit()?];
+        if (0xd800..0xdc00).contains(&units[0]) {
+            if !self.text[self.at..].starts_with("\\u") {
+                return Err(NoJson);
+            }
+            self.at += 2;
+            units.push(self.unit()?);
+        }
+        let mut chars = char::decode_utf16(units);
+        chars.next().and_then(Result::ok).ok_or(NoJson)
+    }
+
+    fn unit(&mut self) -> Result<u16, NoJson> {
+        let digits = self.text.get(self.at..self.at + 4).ok_or(NoJson)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NoJson);
+        }
+        self.at += 4;
+        u16::from_str_radix(digits, 16).map_err(|_| NoJson)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value(json: &Json<'_>) -> serde_json::Value {
+        match json {
+            Json::Null => serde_json::Value::Null,
+            Json::Bool(truth) => (*truth).into(),
+            Json::Int(text) | Json::Float(text) => serde_json::from_str(text).unwrap(),
+            Json::Text(text) => text.as_ref().into(),
+            Json::Passed(text) => value(&Json::read(text)),
+            Json::List(items) => items.iter().map(value).collect(),
+            Json::Dict(items) => {
+                let items = items.iter();
+                items
+                    .map(|(key, item)| (key.to_string(), value(item)))
+                    .collect()
+            }
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::vec((any::<String>(), inner), 0..6)
+                    .prop_map(|items| items.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_json_writes_is_read(wanted in any_value(), is_pretty: bool) {
+            let text = match is_pretty {
+                true => serde_json::to_string_pretty(&wanted).unwrap(),
+                false => wanted.to_string(),
+            };
+            let passed = Reader::new(&text).flat_value().unwrap();
+            prop_assert_eq!(value(&passed), wanted.clone());
+            prop_assert_eq!(value(&Json::parse(&text).unwrap()), wanted);
+        }
+
+        // Whatever comes, and also what is nearly right, is read as serde_json reads
+        // it, or refused.
+        #[test]
+        fn anything_else_is_judged_as_serde_json_does(
+            text in "[\\[\\]{}\",: \\\\0-9eE+.a-f\n-]{0,24}",
+        ) {
+            let ours = Json::parse(&text);
+            match serde_json::from_str::<serde_json::Value>(&text) {
+                Ok(theirs) => prop_assert_eq!(value(&ours.unwrap()), theirs),
+                // A double that is too large is infinite in Python.
+                Err(error) if error.to_string().contains("out of range") => {}
+                Err(error) => prop_assert!(ours.is_err(), "{} {:?}", error, ours),
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = Json::parse(&text).map(|json| json.repr());
+        }
+    }
+
+    #[test]
+    fn what_python_takes_besides_is_taken() {
+        for (text, repr) in [
+            ("NaN", "nan"),
+            ("[Infinity, -Infinity]", "[inf, -inf]"),
+            ("1e400", "inf"),
+            (
+                "123456789012345678901234567890",
+                "123456789012345678901234567890",
+            ),
+            ("-0", "0"),
+            ("-0.0", "-0.0"),
+            ("{\"a\": 1, \"b\": 2, \"a\": 3}", "{'a': 3, 'b': 2}"),
+        ] {
+            assert_eq!(
+                Json::parse(text).map(|json| json.repr()),
+                Ok(repr.to_owned())
+            );
+        }
+        for text in [
+            "",
+            "nan",
+            "-",
+            "01",
+            "1.",
+            ".5",
+            "'a'",
+            "[1,]",
+            "\"\t\"",
+            "\"\\ud800\"",
+            "1 2",
+        ] {
+            assert_eq!(Json::parse(text), Err(NoJson), "{text}");
+        }
+    }
+
+    // Deeper nesting would be paid with the stack.
+    #[test]
+    fn deep_nesting_is_refused() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(Json::parse(&nested(64)).is_ok());
+        assert_eq!(Json::parse(&nested(65)), Err(NoJson));
+        assert_eq!(Json::parse(&"{\"a\":".repeat(100_000)), Err(NoJson));
+    }
+}

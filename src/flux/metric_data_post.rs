@@ -1,0 +1,343 @@
+//! `POST /metric_data_post`: one point or many in a JSON object.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::answer::{Answer, json_text};
+use super::checks::{self, Clock};
+use super::http::{InForce, Site};
+use super::json::Json;
+use super::keys::Grant;
+use super::points::{self, Taken};
+use super::post::{Body, Item, Post};
+use super::{FluxPoint, Origin, quota, telegraf};
+
+const ENDPOINT: &str = "metric_data_post";
+
+/// A point that is as it must be.
+struct Checked {
+    point: FluxPoint,
+    /// Bytes of its name that were put in front.
+    prefix_bytes: usize,
+}
+
+impl Checked {
+    /// The name as it was submitted, normalised.
+    fn submitted(&self) -> &str {
+        &self.point.metric[self.prefix_bytes..]
+    }
+}
+
+/// What a request comes to, once its body is read.
+enum Read {
+    /// Nothing is to be taken.
+    Answer(Answer),
+    /// Only the health is asked for.
+    Health,
+    /// Points that are as they must be, and the prefix of the key.
+    Points(Vec<Checked>, Option<Arc<str>>),
+}
+
+/// Answers a request.
+pub async fn answer(site: Arc<Site>, request: Request) -> Answer {
+    take(&site, request).await.unwrap_or_else(|refused| refused)
+}
+
+async fn take(site: &Site, request: Request) -> Result<Answer, Answer> {
+    let force = site.force();
+    let (mut checked, prefix) = match read(site, &force, request).await? {
+        Read::Answer(answer) => return Ok(answer),
+        Read::Health => return Ok(site.health().await),
+        Read::Points(checked, prefix) => (checked, prefix),
+    };
+    let submitted = checked.len();
+    let quota = quota_of(&force, prefix.as_deref(), &checked);
+    let skipped = skip(site, &mut checked);
+    let rejected = match quota {
+        Some((namespace, quota)) => reject(site, &namespace, quota, &mut checked).await,
+        None => None,
+    };
+    let owned = |checked: &Checked| checked.submitted().to_owned();
+    let accepted: Vec<String> = match rejected {
+        Some(_) => checked.iter().map(owned).collect(),
+        None => Vec::new(),
+    };
+    let taken = checked.len() as u64;
+    let points = checked.into_iter().map(|checked| checked.point).collect();
+    let receipt = site.intake.submit(Origin::MetricDataPost, points).await?;
+    if let Some(rejected) = rejected {
+        let answer = rejected.answer(&accepted, submitted, skipped);
+        return Ok(answer.with_points(receipt.taken));
+    }
+    Ok(points::answer(site, &Taken::new(ENDPOINT, taken, receipt)))
+}
+
+/// Reads a request and checks all of it; its body is let go.
+async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, Answer> {
+    let received = site.receive(request, true).await?;
+    let headers = &received.parts.headers;
+    let nothing = || Answer::bad("invalid_parameters", "no POST data received");
+    let not_json = || Answer::bad("invalid_parameters", "invalid json data");
+    let text = std::str::from_utf8(&received.bytes).map_err(|_| nothing())?;
+    let points_max = force.settings.flux.request_points_max as usize;
+    let post = match Body::parse(text, points_max).map_err(|_| not_json())? {
+        Body::Post(post) => post,
+        Body::Nothing => return Err(nothing()),
+        Body::Other => return Err(not_json()),
+    };
+    let is_true = |key| {
+        post.get(key)
+            .is_some_and(|value: &Json<'_>| value.is_true())
+    };
+    let status = post.get("status");
+    if status.is_some_and(|status| !status.to_text().is_empty()) {
+        return Ok(Read::Health);
+    }
+    let grant = authenticate(force, headers, &post).await?;
+    if is_true("validate_key") {
+        let body = "{\"status\": \"key valid\"}".to_owned();
+        return Ok(Read::Answer(Answer::json(StatusCode::OK, body)));
+    }
+    let is_test = points::is_test(headers) || is_true("test");
+    let Some(items) = items(site, headers, post, points_max)? else {
+        return Ok(Read::Answer(Answer::no_content()));
+    };
+    if items.len() > points_max {
+        let message = format!("more than {points_max} metrics in one request");
+        let code = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Answer::refused(code, "too_many_points", &message));
+    }
+    let clock = Clock::new(force.settings.flux.max_age_s);
+    let checked = items.iter().map(|item| check(item, &grant, clock));
+    let mut checked: Vec<Checked> = checked.collect::<Result<_, _>>()?;
+    if !is_test {
+        return Ok(Read::Points(checked, grant.namespace));
+    }
+    skip(site, &mut checked);
+    Ok(Read::Answer(test_answer(&grant, &checked)))
+}
+
+/// Leaves out what the skip lists name; returns how many those were.
+fn skip(site: &Site, checked: &mut Vec<Checked>) -> usize {
+    let before = checked.len();
+    let rules = site.handle.rules();
+    checked.retain(|checked| !rules.is_skipped(checked.point.metric.as_bytes()));
+    let skipped = before - checked.len();
+    site.count_refused(ENDPOINT, "skipped", skipped as u64);
+    skipped
+}
+
+/// What the key in the header allows, or else the one in the body.
+async fn authenticate(
+    force: &InForce,
+    headers: &HeaderMap,
+    post: &Post<'_>,
+) -> Result<Grant, Answer> {
+    let header = headers.get("key").filter(|key| !key.is_empty());
+    let grant = match header {
+        Some(key) => force.keys.grant(key.to_str().unwrap_or_default()).await,
+        None => {
+            let missing = || Answer::bad("invalid_key", "no key passed");
+            let key = post.get("key").ok_or_else(missing)?;
+            force.keys.grant(&key.to_text()).await
+        }
+    };
+    grant.ok_or_else(points::invalid_key)
+}
+
+/// The metrics of a request; `None` if there are none to be taken and nothing is wrong.
+fn items<'a>(
+    site: &Site,
+    headers: &HeaderMap,
+    mut post: Post<'a>,
+    points_max: usize,
+) -> Result<Option<Vec<Item<'a>>>, Answer> {
+    let mut items = std::mem::take(&mut post.items);
+    if items.is_empty() {
+        items.extend(post.single());
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let says = |name| text(name).filter(|value| !value.is_empty());
+    if says("key").is_some()
+        && says("telegraf").is_some()
+        && items.first().is_some_and(telegraf::is_telegraf)
+    {
+        let converted = telegraf::convert(&items, says("prefix"), points_max);
+        if converted.bad > 0 {
+            let message = "invalid metrics element";
+            return Err(Answer::bad("invalid_parameters", message));
+        }
+        site.count_refused(ENDPOINT, "not_numeric", converted.not_numeric);
+        items = converted.items;
+        if items.is_empty() {
+            return Ok(None);
+        }
+    }
+    if items.is_empty() {
+        return Err(Answer::bad("invalid_parameters", "no metric data passed"));
+    }
+    Ok(Some(items))
+}
+
+fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked, Answer> {
+    let name = name(item)?;
+    let repr = || item.repr(Some(&name));
+    let is_fill = item.is_fill();
+    let text = item.timestamp.as_ref().map(checks::timestamp_text);
+    let timestamp = match text.filter(|text| !text.is_empty()) {
+        None => clock.now,
+        Some(text) if is_fill => clock.fill_timestamp(&text).ok_or_else(|| {
+            let message = format!("invalid timestamp - {}", repr());
+            Answer::bad("invalid_timestamp", &message)
+        })?,
+        Some(text) => clock.timestamp(&text).map_err(|reason| {
+            let raw = item.timestamp.as_ref().map(|raw| raw.to_text());
+            let raw = raw.unwrap_or_default();
+            let message = format!("invalid timestamp - {raw} - {reason} - {}", repr());
+            Answer::bad("invalid_timestamp", &message)
+        })?,
+    };
+    let bad = |what: &str| Answer::bad("invalid_value", &format!("{what} - {}", repr()));
+    let value = item
+        .value
+        .as_ref()
+        .filter(|value| !value.to_text().is_empty());
+    let value = value.ok_or_else(|| bad("no value parameter present"))?;
+    let value = checks::json_value(value).ok_or_else(|| bad("invalid value"))?;
+    let (metric, prefix_bytes) = grant.name(&name);
+    Ok(Checked {
+        point: FluxPoint {
+            metric,
+            timestamp,
+            value,
+            fill: is_fill,
+        },
+        prefix_bytes,
+    })
+}
+
+/// The name of a metric, normalised.
+fn name<'i>(item: &'i Item<'_>) -> Result<Cow<'i, str>, Answer> {
+    let bad = |message: String| Answer::bad("metric_name", &message);
+    let raw: &'i Json<'_> = match &item.metric {
+        Some(metric) if metric.is_text_or_number() => metric,
+        _ => return Err(bad(format!("invalid metric - {}", item.repr(None)))),
+    };
+    let name = match raw.to_text() {
+        Cow::Borrowed(raw) => checks::normalised(raw),
+        Cow::Owned(raw) => Cow::Owned(checks::normalised(&raw).into_owned()),
+    };
+    if let Err(reason) = checks::name(&name) {
+        let repr = item.repr(Some(&name));
+        return Err(bad(format!("invalid metric - {repr} - {reason}")));
+    }
+    if name.is_empty() {
+        return Err(bad(format!("invalid metric - {}", item.repr(None))));
+    }
+    Ok(name)
+}
+
+fn test_answer(grant: &Grant, checked: &[Checked]) -> Answer {
+    let mut seen = HashSet::new();
+    let names = checked.iter().map(Checked::submitted);
+    let names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
+    points::test_answer(grant.namespace.as_deref(), &names, checked.len())
+}
+
+/// The prefix whose quota is looked at, that of the key or what all names begin with,
+/// and the quota, if there is one.
+fn quota_of(force: &InForce, prefix: Option<&str>, checked: &[Checked]) -> Option<(String, u32)> {
+    let quotas = &force.settings.flux.quotas;
+    if quotas.is_empty() {
+        return None;
+    }
+    let prefix = match prefix {
+        Some(prefix) => prefix,
+        None => {
+            let mut firsts = checked
+                .iter()
+                .map(|checked| checked.point.metric.split('.').next());
+            let first = firsts.next()?;
+            firsts.all(|other| other == first).then_some(first)??
+        }
+    };
+    Some((prefix.to_owned(), quotas.quota(prefix)?))
+}
+
+/// Metrics over a quota.
+struct Rejected {
+    quota: u32,
+    /// As they were submitted.
+    metrics: Vec<String>,
+}
+
+async fn reject(
+    site: &Site,
+    namespace: &str,
+    quota: u32,
+    checked: &mut Vec<Checked>,
+) -> Option<Rejected> {
+    let names: Vec<&str> = checked
+        .iter()
+        .map(|checked| &*checked.point.metric)
+        .collect();
+    let rejected = quota::rejected(&site.intake, namespace, quota, &names).await;
+    let rejected: HashSet<String> = rejected.into_iter().map(str::to_owned).collect();
+    if rejected.is_empty() {
+        return None;
+    }
+    let mut metrics = Vec::new();
+    checked.retain(|checked| {
+        let is_rejected = rejected.contains(&checked.point.metric);
+        if is_rejected {
+            metrics.push(checked.submitted().to_owned());
+        }
+        !is_rejected
+    });
+    site.count_refused(ENDPOINT, "over_quota", metrics.len() as u64);
+    Some(Rejected { quota, metrics })
+}
+
+impl Rejected {
+    fn answer(&self, accepted: &[String], submitted: usize, skipped: usize) -> Answer {
+        let code = match submitted {
+            1 => StatusCode::BAD_REQUEST,
+            _ => StatusCode::MULTI_STATUS,
+        };
+        let (count, taken) = (self.metrics.len(), accepted.len());
+        let each = |metrics: &[String], status: u16| -> Vec<String> {
+            let each = metrics.iter();
+            each.map(|metric| {
+                format!(
+                    "{{\"metric\": {}, \"status\": {status}}}",
+                    json_text(metric)
+                )
+            })
+            .collect()
+        };
+        let list = |metrics: &[String]| -> String {
+            let texts: Vec<String> = metrics.iter().map(|metric| json_text(metric)).collect();
+            texts.join(", ")
+        };
+        let data = [each(&self.metrics, 400), each(accepted, 204)].concat();
+        let body = format!(
+            "{{\"code\": {}, \"data\": [{}], \"error\": \"over quota - this account is allowed \
+             {} metrics and an additional {count} new metrics were posted that have been \
+             rejected\", \"message\": \"{taken} metrics were processed and {count} metrics were \
+             rejected\", \"rejected metrics\": [{}], \"rejected metrics count\": {count}, \
+             \"processed metrics\": [{}], \"processed metrics count\": {taken}, \
+             \"submitted metrics count\": {submitted}, \"defined skipped_metrics count\": \
+             {skipped}}}",
+            code.as_u16(),
+            data.join(", "),
+            self.quota,
+            list(&self.metrics),
+            list(accepted)
+        );
+        Answer::json(code, body)
+    }
+}

@@ -1,0 +1,253 @@
+//! The body of a POST of metrics, taken apart without a tree of its values.
+
+use std::borrow::Cow;
+
+use super::json::{Json, NoJson, Reader, write_text};
+
+/// A body.
+#[derive(Debug)]
+pub enum Body<'a> {
+    /// An object with something in it.
+    Post(Post<'a>),
+    /// Nothing that Python would take for true.
+    Nothing,
+    /// Something else than an object.
+    Other,
+}
+
+/// Keys besides `metrics` that are looked at.
+const FIELDS: [&str; 8] = [
+    "key",
+    "metric",
+    "timestamp",
+    "value",
+    "fill",
+    "status",
+    "test",
+    "validate_key",
+];
+
+/// An object that was posted.
+#[derive(Debug, Default)]
+pub struct Post<'a> {
+    /// What is in `metrics`, if that is a list: at most one more than may be.
+    pub items: Vec<Item<'a>>,
+    fields: Vec<(Cow<'a, str>, Json<'a>)>,
+}
+
+/// One metric of many.
+#[derive(Debug)]
+pub struct Item<'a> {
+    /// Its name.
+    pub metric: Option<Json<'a>>,
+    /// Its time.
+    pub timestamp: Option<Json<'a>>,
+    /// Its value.
+    pub value: Option<Json<'a>>,
+    /// Whether it fills a gap.
+    pub fill: Option<Json<'a>>,
+    /// How it came.
+    pub form: Form<'a>,
+}
+
+/// How a metric came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form<'a> {
+    /// In a list, as this text.
+    Listed(&'a str),
+    /// Alone.
+    Single,
+    /// As a field of Telegraf's.
+    Telegraf,
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body, and keeps one metric more than `items_max` at most.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JSON.
+    pub fn parse(text: &'a str, items_max: usize) -> Result<Self, NoJson> {
+        let mut reader = Reader::new(text);
+        if reader.peek() != b'{' {
+            let is_true = reader.flat_value()?.is_true();
+            reader.end()?;
+            return Ok(if is_true { Self::Other } else { Self::Nothing });
+        }
+        let mut post = Post::default();
+        let mut is_empty = true;
+        reader.dict(|key, reader| {
+            is_empty = false;
+            if key != "metrics" {
+                let value = reader.flat_value()?;
+                if FIELDS.contains(&&*key) {
+                    post.fields.retain(|(known, _)| *known != key);
+                    post.fields.push((key, value));
+                }
+                return Ok(());
+            }
+            post.items.clear();
+            if reader.peek() != b'[' {
+                reader.flat_value()?;
+                return Ok(());
+            }
+            reader.list(|reader| {
+                let item = Item::read(reader)?;
+                if post.items.len() <= items_max {
+                    post.items.push(item);
+                }
+                Ok(())
+            })
+        })?;
+        reader.end()?;
+        Ok(if is_empty {
+            Self::Nothing
+        } else {
+            Self::Post(post)
+        })
+    }
+}
+
+impl<'a> Post<'a> {
+    /// The value of a key other than `metrics`.
+    pub fn get(&self, key: &str) -> Option<&Json<'a>> {
+        let mut fields = self.fields.iter();
+        fields.find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The metric that stands alone, if there is one with a value.
+    pub fn single(&self) -> Option<Item<'a>> {
+        let field = |key| self.get(key).cloned();
+        Some(Item {
+            metric: Some(field("metric")?),
+            timestamp: field("timestamp"),
+            value: Some(field("value")?),
+            fill: field("fill"),
+            form: Form::Single,
+        })
+    }
+}
+
+impl<'a> Item<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, NoJson> {
+        let next = reader.peek();
+        let from = reader.at();
+        let mut item = Self {
+            metric: None,
+            timestamp: None,
+            value: None,
+            fill: None,
+            form: Form::Single,
+        };
+        if next == b'{' {
+            reader.dict(|key, reader| {
+                let value = Some(reader.flat_value()?);
+                match &*key {
+                    "metric" => item.metric = value,
+                    "timestamp" => item.timestamp = value,
+                    "value" => item.value = value,
+                    "fill" => item.fill = value,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+        } else {
+            reader.flat_value()?;
+        }
+        item.form = Form::Listed(reader.since(from));
+        Ok(item)
+    }
+
+    /// Whether it says that it fills a gap.
+    pub fn is_fill(&self) -> bool {
+        match &self.fill {
+            Some(Json::Bool(fill)) => *fill,
+            Some(Json::Text(fill)) => fill == "true" || fill == "True",
+            _ => false,
+        }
+    }
+
+    /// As Python shows it, with this name.
+    pub fn repr(&self, name: Option<&str>) -> String {
+        let metric = match name {
+            Some(name) => Some(Json::Text(Cow::Borrowed(name))),
+            None => self.metric.clone(),
+        };
+        let Form::Listed(text) = self.form else {
+            return self.repr_in_order(metric);
+        };
+        // It was read before, so it can be read again.
+        let mut json = Json::parse(text).unwrap_or(Json::Null);
+        if let (Json::Dict(items), Some(metric)) = (&mut json, metric) {
+            let all = items.iter_mut().filter(|(key, _)| key == "metric");
+            all.for_each(|(_, value)| *value = metric.clone());
+        }
+        json.repr()
+    }
+
+    fn repr_in_order(&self, metric: Option<Json<'_>>) -> String {
+        let (timestamp, value) = (self.timestamp.as_ref(), self.value.as_ref());
+        let metric = ("metric", metric.as_ref());
+        let all = match self.form {
+            Form::Telegraf => [metric, ("value", value), ("timestamp", timestamp)],
+            _ => [metric, ("timestamp", timestamp), ("value", value)],
+        };
+        let mut out = "{".to_owned();
+        let present = all.iter().filter_map(|(key, value)| Some((key, (*value)?)));
+        for (place, (key, value)) in present.enumerate() {
+            out.push_str(if place > 0 { ", " } else { "" });
+            write_text(&mut out, key);
+            out.push_str(": ");
+            out.push_str(&value.repr());
+        }
+        out.push('}');
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(text: &str) -> Post<'_> {
+        match Body::parse(text, 10) {
+            Ok(Body::Post(post)) => post,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bodies_are_told_apart() {
+        for text in ["{}", "[]", "null", "0", "\"\"", "false", " { } "] {
+            assert!(matches!(Body::parse(text, 10), Ok(Body::Nothing)), "{text}");
+        }
+        for text in ["[1]", "1", "\"x\"", "true", "NaN"] {
+            assert!(matches!(Body::parse(text, 10), Ok(Body::Other)), "{text}");
+        }
+        for text in ["", "{", "{\"a\":1}x", "{\"metrics\": [}"] {
+            assert!(Body::parse(text, 10).is_err(), "{text}");
+        }
+    }
+
+    // As in Python, the last of equal keys counts.
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        let text = r#"{"key": "a", "metrics": [{}], "key": "b",
+            "metrics": [{"metric": "x", "value": 1, "metric": "y"}]}"#;
+        let post = post(text);
+        assert_eq!(post.get("key"), Some(&Json::Text("b".into())));
+        assert_eq!(post.items.len(), 1);
+        assert_eq!(post.items[0].metric, Some(Json::Text("y".into())));
+        assert_eq!(post.items[0].repr(None), "{'metric': 'y', 'value': 1}");
+        assert_eq!(post.items[0].repr(Some("z")), "{'metric': 'z', 'value': 1}");
+    }
+
+    #[test]
+    fn one_that_stands_alone_is_shown_in_skylines_order() {
+        let post = post(r#"{"value": "1", "metric": "a b", "timestamp": 5, "fill": "true"}"#);
+        let single = post.single().unwrap();
+        assert!(single.is_fill() && post.items.is_empty());
+        let shown = "{'metric': 'a_b', 'timestamp': 5, 'value': '1'}";
+        assert_eq!(single.repr(Some("a_b")), shown);
+    }
+}

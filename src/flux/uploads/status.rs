@@ -1,0 +1,82 @@
+//! What becomes of an upload: a dict under `flux.upload_status.<id>` in Redis, in the
+//! form and the words of Skyline, and the same as JSON.
+
+use jiff::Zoned;
+use redis::RedisResult;
+use serde_json::{Map, Value};
+
+use crate::flux::store::Store;
+use crate::literal;
+
+/// How long Redis keeps it, in seconds.
+const KEPT_S: u64 = 2_592_000;
+/// Entries of files and columns, at most; what comes behind is only counted.
+const ENTRIES_MAX: usize = 2000;
+/// Longest text of an entry.
+const ENTRY_BYTES_MAX: usize = 500;
+
+/// One upload's status.
+#[derive(Clone, Debug)]
+pub struct Status {
+    id_key: String,
+    items: Map<String, Value>,
+}
+
+/// Where the status of an upload is.
+fn key(id_key: &str) -> String {
+    format!("flux.upload_status.{id_key}")
+}
+
+impl Status {
+    /// Of an upload with these items.
+    pub fn new(id_key: &str, items: Map<String, Value>) -> Self {
+        Self {
+            id_key: id_key.to_owned(),
+            items,
+        }
+    }
+
+    /// Sets an item.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        let mut value: String = value.into();
+        if value.len() > ENTRY_BYTES_MAX {
+            let end = value.floor_char_boundary(ENTRY_BYTES_MAX);
+            value.truncate(end);
+        }
+        if self.items.len() < ENTRIES_MAX || self.items.contains_key(name) {
+            self.items.insert(name.to_owned(), Value::String(value));
+        }
+    }
+
+    /// Sets an item to the time of this host.
+    pub fn set_now(&mut self, name: &str) {
+        self.set(name, Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string());
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    ///
+    /// Redis's.
+    pub async fn write(&self, store: &Store) -> RedisResult<()> {
+        let mut command = redis::cmd("SETEX");
+        let text = literal::repr(&Value::Object(self.items.clone()));
+        command.arg(key(&self.id_key)).arg(KEPT_S).arg(text);
+        store.query(command).await
+    }
+
+    /// Reads one; `None` if there is none of this key.
+    ///
+    /// # Errors
+    ///
+    /// Redis's.
+    pub async fn read(store: &Store, id_key: &str) -> RedisResult<Option<Value>> {
+        let mut command = redis::cmd("GET");
+        command.arg(key(id_key));
+        let text: Option<String> = store.query(command).await?;
+        Ok(text.map(|text| {
+            let parsed = literal::parse_within(&text, usize::MAX);
+            parsed.unwrap_or(Value::String(text))
+        }))
+    }
+}
