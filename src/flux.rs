@@ -254,7 +254,7 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
         // A head and an answer each, and the task.
         false => u64::from(flux.connections_max) * (2 * flux.head_bytes_max as u64 + TASK_BYTES),
     };
-    vec![
+    let mut lines = vec![
         ("Flux: connections", connections),
         (
             "Flux: bodies, and what is read from them",
@@ -268,7 +268,10 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             "Flux: last timestamps",
             last::bytes_max(flux.last_metrics_max),
         ),
-    ]
+    ];
+    lines.extend(prometheus::bytes_max(settings));
+    lines.extend(uploads::bytes_max(settings));
+    lines
 }
 
 fn limits(settings: &FluxSettings) -> Limits {

@@ -1,9 +1,9 @@
 //! Files of points: `POST /upload_data`, what became of them, and a page to upload
 //! with.
 //!
-//! A form is taken in and checked at once; its files are processed by one [`worker`],
-//! by way of a directory of its own, one after the other. See [`terms`] for what a form
-//! says, [`time`] for dates, and [`status`] for what is told.
+//! A form is taken in and checked at once; its files are processed by one worker, by way
+//! of a directory of its own, one after the other. See `terms` for what a form says,
+//! `time` for dates, and `status` for what is told.
 
 mod archive;
 mod job;
@@ -43,6 +43,8 @@ use status::Status;
 
 /// The directory of uploads below `state_dir`.
 const DIRECTORY: &str = "uploads";
+/// A cell as it is read, again in its column, and as a point; texts are in the file.
+const CELL_BYTES: usize = 2 * size_of::<table::Cell>() + 80;
 /// When it is worth trying again where there is no room.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,20 @@ impl Uploads {
             tokens: Tokens::default(),
         }
     }
+}
+
+/// Worst-case memory of the one upload that is processed at a time, in bytes; none where
+/// uploads are off.
+pub fn bytes_max(settings: &Settings) -> Option<(&'static str, u64)> {
+    let uploads = &settings.flux_uploads;
+    let file = uploads.bytes_max.max(uploads.unpacked_bytes_max);
+    let table = uploads.cells_max.saturating_mul(CELL_BYTES);
+    let sum = file
+        .saturating_add(table)
+        .saturating_add(uploads.workbook_bytes_max);
+    uploads
+        .enabled
+        .then_some(("Flux: an upload, processed", sum as u64))
 }
 
 /// Starts the worker.
