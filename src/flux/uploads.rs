@@ -147,14 +147,11 @@ async fn take(site: &Arc<Site>, settings: &Settings, request: Request) -> Result
     let form = receive::receive(uploads, &settings.flux_uploads, request).await?;
     page::check_token(&headers, &form.fields, &uploads.tokens)?;
     let job = check(&settings.flux_uploads, &form)?;
-    let warning = undeclared(settings, &job);
+    let warning = job.undeclared(settings);
     if let Some(warning) = &warning {
         tracing::warn!(upload = job.id_key, "{warning}");
     }
-    let mut status = job.status();
-    if let Some(warning) = &warning {
-        status.set("warning", warning.as_str());
-    }
+    let status = job.status(settings);
     // Without one, nobody would learn what becomes of it.
     let written = status.write(&site.store).await;
     written.map_err(|_| Answer::try_later("redis_away", "redis is away", RETRY))?;
@@ -265,23 +262,6 @@ fn is_authorized(settings: &FluxUploadsSettings, namespace: &str, key: &str) -> 
         found |= is_same(right, namespace) & is_same(left, key);
     }
     bool::from(found) && !key.is_empty()
-}
-
-/// What to tell if Skyline will not analyse the namespace.
-fn undeclared(settings: &Settings, job: &Job) -> Option<String> {
-    let namespace = job.fields.get("parent_metric_namespace")?.trim();
-    let batch = &settings.batch;
-    let is_declared = batch
-        .namespaces
-        .iter()
-        .any(|declared| namespace.contains(&**declared));
-    if batch.enabled && is_declared {
-        return None;
-    }
-    Some(format!(
-        "{namespace} is not in batch.namespaces, or batch.enabled is false: Skyline's \
-         analyzer_batch, which analyses history, will not look at it"
-    ))
 }
 
 async fn api(site: Arc<Site>, request: Request) -> Answer {
