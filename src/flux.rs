@@ -65,7 +65,7 @@ const NICE: i32 = 5;
 /// Memory of a connection's task, in bytes.
 const TASK_BYTES: u64 = 16 << 10;
 /// What a body and what is read from it take, for each of its bytes.
-const READ_BYTES_MAX: u64 = 20;
+const READ_BYTES_MAX: u64 = 3;
 
 /// The part of the server that takes points over HTTP, and its runtime.
 pub struct Flux {

@@ -770,8 +770,8 @@ impl Handle {
     }
 
     /// A way for points into each shard, which takes them in its order and as fast as
-    /// it can; `parcels_max` wait there at most. A shard ends only when its way is
-    /// dropped.
+    /// it can; `parcels_max` wait there at most. A shard ends only when it was sent
+    /// [`Parcel::end`].
     pub(crate) fn ways_in(&self, parcels_max: usize) -> Vec<Sender<Parcel>> {
         let inboxes = self.common.inboxes.iter();
         inboxes

@@ -83,7 +83,8 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
     let nothing = || Answer::bad("invalid_parameters", "no POST data received");
     let not_json = || Answer::bad("invalid_parameters", "invalid json data");
     let text = std::str::from_utf8(&received.bytes).map_err(|_| nothing())?;
-    let post = match Body::parse(text).map_err(|_| not_json())? {
+    let points_max = force.settings.flux.request_points_max as usize;
+    let post = match Body::parse(text, points_max).map_err(|_| not_json())? {
         Body::Post(post) => post,
         Body::Nothing => return Err(nothing()),
         Body::Other => return Err(not_json()),
@@ -102,7 +103,6 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
         return Ok(Read::Answer(Answer::json(StatusCode::OK, body)));
     }
     let is_test = points::is_test(headers) || is_true("test");
-    let points_max = force.settings.flux.request_points_max as usize;
     let Some(items) = items(site, headers, post, points_max)? else {
         return Ok(Read::Answer(Answer::no_content()));
     };
