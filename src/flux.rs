@@ -256,7 +256,7 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
     };
     let periods = aggregate::bytes_max(flux);
     let filled = fill::bytes_max(flux);
-    vec![
+    let mut lines = vec![
         ("Flux: connections", connections),
         (
             "Flux: bodies, and what is read from them",
@@ -274,7 +274,10 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             last::bytes_max(flux.last_metrics_max),
         ),
         ("Flux: histories", populate::bytes_max(settings)),
-    ]
+    ];
+    lines.extend(prometheus::bytes_max(settings));
+    lines.extend(uploads::bytes_max(settings));
+    lines
 }
 
 fn limits(settings: &FluxSettings) -> Limits {

@@ -95,6 +95,13 @@ impl Prometheus {
     }
 }
 
+/// Worst-case memory besides bodies, in bytes; none where it is off.
+pub fn bytes_max(settings: &Settings) -> Option<(&'static str, u64)> {
+    settings.victoriametrics.url.as_ref()?;
+    let series = u64::from(settings.flux_prometheus.series_max);
+    Some(("Flux: labelled series", guard::SERIES_BYTES * series))
+}
+
 /// `router` with the endpoint.
 pub fn routes(router: Router<Arc<Site>>) -> Router<Arc<Site>> {
     endpoint(router, MethodFilter::POST, ENDPOINT, write)

@@ -1,9 +1,9 @@
 //! Files of points: `POST /upload_data`, what became of them, and a page to upload
 //! with.
 //!
-//! A form is taken in and checked at once; its files are processed by one [`worker`],
-//! by way of a directory of its own, one after the other. See [`terms`] for what a form
-//! says, [`time`] for dates, and [`status`] for what is told.
+//! A form is taken in and checked at once; its files are processed by one worker, by way
+//! of a directory of its own, one after the other. See `terms` for what a form says,
+//! `time` for dates, and `status` for what is told.
 
 mod archive;
 mod job;
@@ -43,6 +43,8 @@ use status::Status;
 
 /// The directory of uploads below `state_dir`.
 const DIRECTORY: &str = "uploads";
+/// A cell as it is read, again in its column, and as a point; texts are in the file.
+const CELL_BYTES: usize = 2 * size_of::<table::Cell>() + 80;
 /// When it is worth trying again where there is no room.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,20 @@ impl Uploads {
             tokens: Tokens::default(),
         }
     }
+}
+
+/// Worst-case memory of the one upload that is processed at a time, in bytes; none where
+/// uploads are off.
+pub fn bytes_max(settings: &Settings) -> Option<(&'static str, u64)> {
+    let uploads = &settings.flux_uploads;
+    let file = uploads.bytes_max.max(uploads.unpacked_bytes_max);
+    let table = uploads.cells_max.saturating_mul(CELL_BYTES);
+    let sum = file
+        .saturating_add(table)
+        .saturating_add(uploads.workbook_bytes_max);
+    uploads
+        .enabled
+        .then_some(("Flux: an upload, processed", sum as u64))
 }
 
 /// Starts the worker.
@@ -131,14 +147,11 @@ async fn take(site: &Arc<Site>, settings: &Settings, request: Request) -> Result
     let form = receive::receive(uploads, &settings.flux_uploads, request).await?;
     page::check_token(&headers, &form.fields, &uploads.tokens)?;
     let job = check(&settings.flux_uploads, &form)?;
-    let warning = undeclared(settings, &job);
+    let warning = job.undeclared(settings);
     if let Some(warning) = &warning {
         tracing::warn!(upload = job.id_key, "{warning}");
     }
-    let mut status = job.status();
-    if let Some(warning) = &warning {
-        status.set("warning", warning.as_str());
-    }
+    let status = job.status(settings);
     // Without one, nobody would learn what becomes of it.
     let written = status.write(&site.store).await;
     written.map_err(|_| Answer::try_later("redis_away", "redis is away", RETRY))?;
@@ -249,23 +262,6 @@ fn is_authorized(settings: &FluxUploadsSettings, namespace: &str, key: &str) -> 
         found |= is_same(right, namespace) & is_same(left, key);
     }
     bool::from(found) && !key.is_empty()
-}
-
-/// What to tell if Skyline will not analyse the namespace.
-fn undeclared(settings: &Settings, job: &Job) -> Option<String> {
-    let namespace = job.fields.get("parent_metric_namespace")?.trim();
-    let batch = &settings.batch;
-    let is_declared = batch
-        .namespaces
-        .iter()
-        .any(|declared| namespace.contains(&**declared));
-    if batch.enabled && is_declared {
-        return None;
-    }
-    Some(format!(
-        "{namespace} is not in batch.namespaces, or batch.enabled is false: Skyline's \
-         analyzer_batch, which analyses history, will not look at it"
-    ))
 }
 
 async fn api(site: Arc<Site>, request: Request) -> Answer {

@@ -75,10 +75,11 @@ pub async fn run(site: Arc<Site>, left: Vec<Job>, mut queue: mpsc::Receiver<Job>
 
 async fn process(site: &Arc<Site>, job: Job) -> Result<(), Stopped> {
     let started = Instant::now();
+    let settings = site.force().settings.clone();
     let mut work = Work {
-        status: job.status(),
+        status: job.status(&settings),
         site: site.clone(),
-        settings: site.force().settings.flux_uploads.clone(),
+        settings: settings.flux_uploads.clone(),
         written: Instant::now(),
         job,
     };
