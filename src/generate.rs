@@ -245,6 +245,25 @@ mod tests {
         }
     }
 
+    /// A metric that is renamed, or that never was, would leave an alert silent for ever.
+    #[test]
+    fn alerts_and_dashboard_name_metrics_that_there_are() {
+        let of = |thing| text(&options(thing), &Settings::default()).unwrap();
+        for text in [of(Thing::Alerts), of(Thing::Grafana)] {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let words = text.split(|c| !is_word(c));
+            let mut names = words.filter(|word| word.starts_with("skyring_")).peekable();
+            assert!(names.peek().is_some());
+            for name in names {
+                let plain = name.strip_suffix("_bucket").unwrap_or(name);
+                assert!(
+                    catalogue::all().any(|metric| metric.name == plain),
+                    "{name}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn the_values_are_those_of_the_configuration() {
         let sets = [
