@@ -1,16 +1,27 @@
-//! The page for operators: `/healthz`, `/readyz`, `/metrics`, `/api/status`.
+//! The page for operators, and what it and other programs ask for:
+//!
+//! | path | is |
+//! | --- | --- |
+//! | `/` | the dashboard |
+//! | `/healthz`, `/readyz` | whether the process lives; whether it listens and Redis settles |
+//! | `/metrics` | Prometheus text |
+//! | `/api/status` | the same numbers as JSON, the last two seconds, the last faults |
+//! | `/api/history?after=N` | the last half hour, or what came after row N of it |
+//! | `/api/talkers` | who brings the most |
 //!
 //! It has a thread and a small runtime of its own, and asks the shards only
 //! when somebody asks it, so that it costs the data plane nothing.
 
+mod page;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -21,6 +32,9 @@ use crate::host::{self, Transport};
 use crate::http::{self, Gate, Limits};
 use crate::server::Handle;
 use crate::status::Status;
+
+/// Answers are of the moment.
+const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 /// It is for operators and one or two scrapers.
 const LIMITS: Limits = Limits {
@@ -83,16 +97,14 @@ impl Drop for Admin {
 
 fn router(handle: Arc<Handle>) -> Router {
     Router::new()
-        .route("/", get(index))
+        .merge(page::routes())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/status", get(api_status))
+        .route("/api/history", get(api_history))
+        .route("/api/talkers", get(api_talkers))
         .with_state(handle)
-}
-
-async fn index() -> &'static str {
-    "Skyring\n\n/healthz     the process lives\n/readyz      it listens and Redis settles\n/metrics     Prometheus text\n/api/status  the same numbers as JSON\n"
 }
 
 async fn ready(State(handle): State<Arc<Handle>>) -> Response {
@@ -124,9 +136,37 @@ async fn metrics(State(handle): State<Arc<Handle>>) -> Response {
 }
 
 async fn api_status(State(handle): State<Arc<Handle>>) -> Response {
+    // The answer does not wait for Redis: the next one will know.
+    if handle.redis_info.is_due() {
+        let handle = handle.clone();
+        tokio::task::spawn_blocking(move || handle.redis_info.ask());
+    }
     match status(handle).await {
-        Some(status) => Json(status).into_response(),
+        Some(status) => (NO_STORE, Json(status)).into_response(),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn api_history(
+    State(handle): State<Arc<Handle>>,
+    Query(After { after }): Query<After>,
+) -> Response {
+    let history = handle.boards.history.lock();
+    let history = history.unwrap_or_else(PoisonError::into_inner);
+    (NO_STORE, Json(history.after(after))).into_response()
+}
+
+async fn api_talkers(State(handle): State<Arc<Handle>>) -> Response {
+    let told = tokio::task::spawn_blocking(move || handle.talkers()).await;
+    match told {
+        Ok(told) => (NO_STORE, Json(told)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

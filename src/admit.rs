@@ -5,6 +5,12 @@
 //! the rules it was decided under. What depends on the point (its age, its
 //! numbers) is decided for each point by [`admit`].
 //!
+//! An entry says two things of its name. As the name of a series: whether it is
+//! stored here, what batch has records of it, how it stands in Redis. As a name that
+//! points come under: whether the operator's rules fit it, and if so, that its points
+//! are dropped, or under which other entry they are stored. So a series has one entry,
+//! whatever names its points come under, and they keep their order.
+//!
 //! The table belongs to one shard. Behind its bound it forgets metrics that
 //! have been silent for long; when there are none, a metric without an entry
 //! takes the slower path: it is judged, and told to Redis as known, each time.
@@ -15,8 +21,8 @@ use std::ops::BitOrAssign;
 use foldhash::quality::RandomState;
 
 use crate::point::{Number, Point};
-use crate::rules::Rules;
-use crate::stats::DropReason;
+use crate::rules::{NEVER, Rules};
+use crate::stats::{DropReason, RuleCounts};
 use crate::wire::msgpack::Record;
 
 /// Makes the record of a point that is young enough and finite.
@@ -83,6 +89,10 @@ const SEEN: u8 = 4;
 const DOUBT_UNDER_WAY: u8 = 8;
 /// Redis has appended to its series since this was last asked.
 const APPENDED: u8 = 16;
+/// It was decided what becomes of points that come under this name.
+const DECIDED: u8 = 32;
+/// Rules of the operator fitted then: see [`Metrics::divert`].
+const DIVERTED: u8 = 64;
 
 /// What a shard can say of a metric's series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,6 +200,15 @@ const _: () = assert!(
     "entries are the larger part of the table"
 );
 
+/// What the operator's rules make of points that come under a name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Diversion {
+    /// The entry of the name that they are stored under; `None`: they are dropped.
+    pub to: Option<MetricId>,
+    /// The last rule that fitted, by its place.
+    pub rule: u16,
+}
+
 /// Names lie in chunks, so that a growing table copies none of them.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Names begin at multiples of this, so that 32 bits reach all of them.
@@ -206,6 +225,8 @@ pub struct Metrics {
     /// entry's number plus one, all zero is empty. At most three quarters full.
     slots: Vec<u64>,
     entries: Vec<Entry>,
+    /// By the number of an entry that is [`DIVERTED`]; no longer than need be.
+    diversions: Vec<Diversion>,
     chunks: Vec<Box<[u8]>>,
     chunk_used: usize,
     entries_max: usize,
@@ -227,6 +248,7 @@ impl Metrics {
         Self {
             slots: vec![0; SLOTS_MIN],
             entries: Vec::new(),
+            diversions: Vec::new(),
             chunks: Vec::new(),
             chunk_used: CHUNK_BYTES,
             entries_max: entries_max.min(u32::MAX as usize - 1),
@@ -248,6 +270,7 @@ impl Metrics {
     pub fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
             + self.entries.capacity() * size_of::<Entry>()
+            + self.diversions.capacity() * size_of::<Diversion>()
             + self.chunks.len() * CHUNK_BYTES
     }
 
@@ -284,27 +307,106 @@ impl Metrics {
         self.search(name, probe.hash)
     }
 
-    /// The verdict on a metric under these rules, judged anew if the rules have
-    /// changed since. `None`: its points are stored.
-    pub fn verdict(&mut self, id: MetricId, rules: &Rules) -> Option<DropReason> {
-        if self.entries[id as usize].rules_version != rules.version() {
-            let verdict = rules.judge(self.name(id)).err();
-            let entry = &mut self.entries[id as usize];
-            entry.rules_version = rules.version();
-            entry.verdict = verdict;
+    /// What was decided of points that come under this name: the metric they are stored
+    /// as, or why they are not. `None` if it was not decided under these rules. A point
+    /// is counted for the rule that fitted last, if any did.
+    pub fn way(
+        &mut self,
+        id: MetricId,
+        rules: &Rules,
+        counts: &mut [RuleCounts],
+    ) -> Option<Result<MetricId, DropReason>> {
+        let entry = &mut self.entries[id as usize];
+        let is_current = entry.rules_version == rules.version();
+        if !is_current || entry.marks & (DECIDED | DIVERTED) != DECIDED {
+            let is_diverted = is_current && entry.marks & DIVERTED != 0;
+            return is_diverted.then(|| self.diverted(id, rules, counts));
         }
+        entry.marks |= SEEN;
+        Some(entry.verdict.map_or(Ok(id), Err))
+    }
+
+    #[inline(never)]
+    fn diverted(
+        &mut self,
+        id: MetricId,
+        rules: &Rules,
+        counts: &mut [RuleCounts],
+    ) -> Result<MetricId, DropReason> {
+        let Diversion { to, rule } = self.diversions[id as usize];
+        if let Some(counts) = counts.get_mut(usize::from(rule)) {
+            counts.points += 1;
+        }
+        let to = to.ok_or(DropReason::Rule)?;
+        self.verdict(to, rules).map_or(Ok(to), Err)
+    }
+
+    /// Whether points are stored under this name, judged anew if the rules have changed
+    /// since. `None`: they are.
+    pub fn verdict(&mut self, id: MetricId, rules: &Rules) -> Option<DropReason> {
+        self.refresh(id, rules);
         let entry = &mut self.entries[id as usize];
         entry.marks |= SEEN;
         entry.verdict
     }
 
+    fn refresh(&mut self, id: MetricId, rules: &Rules) {
+        if self.entries[id as usize].rules_version == rules.version() {
+            return;
+        }
+        let verdict = rules.judge(self.name(id)).err();
+        let entry = &mut self.entries[id as usize];
+        entry.rules_version = rules.version();
+        entry.verdict = verdict;
+        entry.marks &= !(DECIDED | DIVERTED);
+    }
+
+    /// Remembers that no rule of the operator fits this name; returns its verdict.
+    pub fn decide(&mut self, id: MetricId, rules: &Rules) -> Option<DropReason> {
+        let verdict = self.verdict(id, rules);
+        self.entries[id as usize].marks |= DECIDED;
+        verdict
+    }
+
+    /// Remembers what rules of the operator make of points that come under this name.
+    pub fn divert(&mut self, id: MetricId, rules: &Rules, diversion: Diversion) {
+        self.refresh(id, rules);
+        self.entries[id as usize].marks |= DECIDED | DIVERTED;
+        let rows = self.diversions.len().max(id as usize + 1);
+        self.diversions.resize(rows, Diversion::default());
+        self.diversions[id as usize] = diversion;
+    }
+
+    /// The metric of this name, outside of any group, if it has an entry.
+    pub fn look_up(&self, name: &[u8]) -> Option<MetricId> {
+        self.search(name, self.hash(name))
+    }
+
     /// Gives a metric that has no entry one, if there is room, with the verdict
-    /// that was found under `rules`.
+    /// that was found under `rules`, none of which fits its name.
     pub fn insert(
         &mut self,
         name: &[u8],
         probe: &Probe,
         rules: &Rules,
+        verdict: Option<DropReason>,
+    ) -> Option<MetricId> {
+        let id = self.push(name, probe.hash, rules.version(), verdict)?;
+        self.entries[id as usize].marks = SEEN | DECIDED;
+        Some(id)
+    }
+
+    /// Gives a name that has no entry one, if there is room, of which nothing is
+    /// decided yet.
+    pub fn insert_undecided(&mut self, name: &[u8]) -> Option<MetricId> {
+        self.push(name, self.hash(name), NEVER, None)
+    }
+
+    fn push(
+        &mut self,
+        name: &[u8],
+        hash: u32,
+        rules_version: u32,
         verdict: Option<DropReason>,
     ) -> Option<MetricId> {
         let name_bytes = u16::try_from(name.len()).ok()?;
@@ -322,14 +424,14 @@ impl Metrics {
             confirmed_s: 0,
             series_bytes: 0,
             newest_s: 0,
-            hash: probe.hash,
+            hash,
             name_at,
-            rules_version: rules.version(),
+            rules_version,
             name_bytes,
             verdict,
-            marks: SEEN,
+            marks: 0,
         });
-        self.occupy(probe.hash, id);
+        self.occupy(hash, id);
         Some(id)
     }
 
@@ -407,8 +509,30 @@ impl Metrics {
             swept.occupy(entry.hash, id);
             *moved = Some(id);
         }
+        self.divert_swept(&mut swept, &moved);
         *self = swept;
         moved
+    }
+
+    /// Has the entries that a sweep has left divert to where they did. One whose points
+    /// went to an entry that is forgotten is decided anew.
+    fn divert_swept(&self, swept: &mut Self, moved: &[Option<MetricId>]) {
+        for (id, diversion) in self.diversions.iter().enumerate() {
+            let Some(new) = moved[id].filter(|_| self.entries[id].marks & DIVERTED != 0) else {
+                continue;
+            };
+            let to = diversion.to.map(|to| moved[to as usize]);
+            if to == Some(None) {
+                swept.entries[new as usize].marks &= !(DECIDED | DIVERTED);
+                continue;
+            }
+            let rows = swept.diversions.len().max(new as usize + 1);
+            swept.diversions.resize(rows, Diversion::default());
+            swept.diversions[new as usize] = Diversion {
+                to: to.flatten(),
+                ..*diversion
+            };
+        }
     }
 
     fn hash(&self, name: &[u8]) -> u32 {
@@ -476,6 +600,12 @@ pub fn table_bytes_max(entries_max: usize) -> u64 {
     let slots = (entries_max * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
     let entries = entries_max * 3 * size_of::<Entry>();
     (slots * size_of::<u64>() * 3 / 2 + entries + entries_max * 64) as u64
+}
+
+/// Worst-case memory of what the operator's rules make of the metrics of one shard's
+/// table, while it grows, in bytes.
+pub fn diversions_bytes_max(entries_max: usize) -> u64 {
+    (entries_max * 3 * size_of::<Diversion>()) as u64
 }
 
 /// The names of points, for [`Metrics::probe`].

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, owner, roomba, send};
+use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules, top};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -92,10 +92,37 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Watch a running server in the terminal: what its page shows, every two seconds
+    ///
+    /// q ends it, t shows other talkers.
+    Top(top::TopOptions),
+    /// Print what would become of metrics, and by which rule, list or node
+    ///
+    /// Names are read from standard input, one on a line. What other programs have put
+    /// into the skip hashes in Redis is not looked at.
+    TestRules {
+        /// Print each as one line of JSON
+        #[arg(long)]
+        json: bool,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
+    },
     /// Print a file that goes with a server, such as its unit file
     ///
     /// What the file says of ports and limits is what the configuration says.
     Generate(generate::Options),
+    /// Print the script that completes this command line in a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or that of one command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// How series are trimmed by hand.
@@ -167,6 +194,9 @@ pub fn run(
         Command::Owner { metric, options } => {
             with_settings(&options, |settings| owner::run(settings, metric))
         }
+        Command::TestRules { json, options } => {
+            with_settings(&options, |settings| test_rules::run(settings, json))
+        }
         Command::Import { file } => import::run(&file),
         Command::Send(options) => send::run(&options),
         Command::Get {
@@ -174,6 +204,11 @@ pub fn run(
             plot,
             options,
         } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Top(top) => with_settings(&top.options, |settings| {
+            top::run(top.url.as_deref(), settings)
+        }),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::man(command.as_deref()),
         Command::Generate(options) => with_settings(&options.settings, |settings| {
             generate::run(&options, settings)
         }),

@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use crate::plane::{self, Stream};
 use crate::shard::{Phase, Shard};
 use crate::stats::Source;
 use crate::stretch;
+use crate::talkers::{Brought, Sender, Talkers};
 use crate::wire::line::{Lines, whole_lines};
 use crate::wire::pickle::BadFrame;
 
@@ -53,9 +55,36 @@ pub struct Slot {
     /// Since when a frame has been incomplete without growing.
     waits_since: Cell<Option<Instant>>,
     given_up: Cell<bool>,
+    peer: Option<IpAddr>,
+    /// What it has brought since this was last asked.
+    brought: Cell<Brought>,
 }
 
 impl Slot {
+    /// For a connection of this peer.
+    pub fn new(peer: Option<IpAddr>) -> Self {
+        Self {
+            peer,
+            ..Self::default()
+        }
+    }
+
+    /// Has the talkers know what was brought since the last time.
+    pub fn tell(&self, talkers: &mut Talkers) {
+        let brought = self.brought.take();
+        if let Some(peer) = self.peer {
+            talkers.note_sender(Sender::Peer(peer), brought);
+        }
+    }
+
+    fn bring(&self, more: Brought) {
+        let sum = self.brought.get();
+        self.brought.set(Brought {
+            points: sum.points + more.points,
+            series: sum.series + more.series,
+        });
+    }
+
     /// Has the connection look around again.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
@@ -305,12 +334,14 @@ impl Connection<'_> {
     /// long as there is room; returns how many bytes that took.
     fn decode(&mut self, bytes: &[u8]) -> Result<usize, End> {
         let started = Instant::now();
+        let before = self.shard.pipeline.borrow().brought(self.source);
         let (taken, end) = match self.source {
             Source::LineTcp => (self.decode_lines(bytes), Ok(())),
             _ => self.decode_frames(bytes),
         };
         let mut pipeline = self.shard.pipeline.borrow_mut();
         pipeline.counts.source(self.source).bytes += taken as u64;
+        self.slot.bring(pipeline.brought(self.source) - before);
         let worked = started.elapsed();
         self.worked += worked;
         self.shard.note_work(worked);
@@ -400,7 +431,15 @@ impl Connection<'_> {
         static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
         if let Some(suppressed) = BRAKE.admit() {
             let listener = self.source.as_str();
-            tracing::warn!(listener, reason = %bad, length, suppressed, "a bad frame was skipped");
+            tracing::warn!(
+                listener,
+                peer = self.slot.peer.map(tracing::field::display),
+                reason = %bad,
+                length,
+                suppressed,
+                mend = "have the sender send carbon's pickles, or lines to a listener for lines",
+                "a bad frame was skipped"
+            );
         }
     }
 
@@ -501,12 +540,18 @@ impl Connection<'_> {
         let told = match end {
             End::TooLong => {
                 counts.frames_too_long += 1;
-                Some("a frame is longer than horizon.frame_bytes_max; its connection is closed")
+                Some((
+                    "a frame is longer than horizon.frame_bytes_max; its connection is closed",
+                    "send lines to horizon.line_tcp, not here; or raise horizon.frame_bytes_max",
+                ))
             }
             End::Stalled => {
                 counts.connections_stalled += 1;
                 counts.frames_cut_short += 1;
-                Some("a frame has not grown for horizon.frame_stall_s; its connection is closed")
+                Some((
+                    "a frame has not grown for horizon.frame_stall_s; its connection is closed",
+                    "look at the network and the sender, which has stopped in the middle",
+                ))
             }
             End::Peer | End::Drained => {
                 counts.frames_cut_short += u64::from(self.filled > 0);
@@ -514,10 +559,17 @@ impl Connection<'_> {
             }
         };
         static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
-        if let Some(told) = told
+        if let Some((told, mend)) = told
             && let Some(suppressed) = BRAKE.admit()
         {
-            tracing::warn!(listener = self.source.as_str(), suppressed, "{told}");
+            let peer = self.slot.peer.map(tracing::field::display);
+            tracing::warn!(
+                listener = self.source.as_str(),
+                peer,
+                suppressed,
+                mend,
+                "{told}"
+            );
         }
     }
 }

@@ -37,6 +37,7 @@ use crate::plane::{self, Inbox, Sender};
 use crate::point::{InvalidCounts, Point};
 use crate::shard::Shard;
 use crate::stats::{Source, SourceCounts};
+use crate::talkers;
 use crate::wire::datagram;
 use crate::wire::line::Lines;
 
@@ -372,6 +373,7 @@ fn append<'p>(
         invalid: InvalidCounts::default(),
         count: 0,
     };
+    let before = pipeline.brought(source);
     pipeline.append(&mut points, source, arrival, None);
     let Points {
         mut tally,
@@ -381,6 +383,10 @@ fn append<'p>(
     } = points;
     tally.drop_invalid(invalid);
     *pipeline.counts.source(source) += &tally;
+    let brought = pipeline.brought(source) - before;
+    pipeline
+        .talkers
+        .note_sender(talkers::Sender::Datagrams(source), brought);
     count
 }
 

@@ -1,6 +1,9 @@
-//! `skyring generate`: the files that go with a server. Each is a text under
+//! `skyring generate`: the files that go with a server. Most are a text under
 //! `src/generate/` in which `@NAME@` stands for a value of the configuration or of
-//! the command line.
+//! the command line; what tells of metrics is made from their catalogue.
+
+mod alerts;
+mod grafana;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::catalogue;
 use crate::cli::{self, EXIT_USAGE, print, tell};
 use crate::settings::{DEFAULT_FILE, Settings};
 
@@ -61,6 +65,12 @@ pub enum Thing {
     CarbonRelay,
     /// A carbon-c-relay configuration
     CarbonCRelay,
+    /// What /metrics shows, as Markdown: each metric, and when to worry
+    Metrics,
+    /// A Grafana dashboard, to be imported
+    Grafana,
+    /// Alert rules for Prometheus
+    Alerts,
 }
 
 /// Prints what the options name.
@@ -90,6 +100,9 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
         Thing::Config => return Ok(sample()),
         Thing::CarbonRelay => include_str!("generate/carbon-relay.conf"),
         Thing::CarbonCRelay => include_str!("generate/carbon-c-relay.conf"),
+        Thing::Metrics => return Ok(catalogue::markdown()),
+        Thing::Grafana => return Ok(grafana::text()),
+        Thing::Alerts => return Ok(alerts::text()),
     };
     let running = std::env::current_exe().ok();
     let binary = options.binary.as_deref().or(running.as_deref());
@@ -132,6 +145,11 @@ fn sample() -> String {
         sample.push('\n');
     }
     sample
+}
+
+/// A text as a JSON string, which YAML reads too.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// Where a listener is reached from this host.

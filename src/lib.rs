@@ -33,6 +33,7 @@
 //! | series kept at their length and in order | [`roomba`] |
 //! | points over HTTP, to Graphite or to the data plane | [`flux`] |
 //! | points fetched from Graphite and Prometheus | [`vista`], [`source`] |
+//! | what operators see: the page, its numbers, the last half hour, who brings the most | [`admin`], [`status`], [`history`], [`talkers`] |
 //! | the commands that need no server | [`cli`] and what it names |
 //!
 //! # What must stay true
@@ -58,12 +59,14 @@ mod background;
 pub mod batch;
 pub mod budget;
 pub mod carbon;
+pub mod catalogue;
 pub mod cli;
 pub mod connection;
 pub mod datagrams;
 pub mod flux;
 pub mod generate;
 pub mod get;
+pub mod history;
 pub mod host;
 pub mod http;
 pub mod import;
@@ -79,6 +82,7 @@ pub mod plane;
 pub mod point;
 pub mod private_redis;
 pub mod redis;
+pub mod redis_info;
 pub mod roomba;
 pub mod rules;
 pub mod self_metrics;
@@ -91,6 +95,9 @@ pub mod source;
 pub mod stats;
 pub mod status;
 pub mod stretch;
+pub mod talkers;
+pub mod test_rules;
+pub mod top;
 pub mod vista;
 pub mod wire;
 

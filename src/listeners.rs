@@ -290,7 +290,8 @@ fn bind_udp(wanted: Listen, buffer_bytes: usize, leaving: &[Listen]) -> io::Resu
             listener = wanted.source.as_str(),
             asked = buffer_bytes,
             given = held,
-            "the kernel holds fewer bytes for a UDP listener than horizon.udp_buffer_bytes: sysctl -w net.core.rmem_max={buffer_bytes}"
+            mend = format!("sysctl -w net.core.rmem_max={buffer_bytes}"),
+            "the kernel holds fewer bytes for a UDP listener than horizon.udp_buffer_bytes"
         );
     }
     let address = socket.local_addr()?.as_socket();

@@ -2,6 +2,10 @@
 //! that could drive a terminal or forge a line; and a brake for lines that hostile
 //! input could flood.
 
+mod recent;
+
+pub use recent::{Fault, faults};
+
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -14,6 +18,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::settings::{LogFormat, LogLevel};
 
@@ -46,6 +51,21 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// JSON of one line with the same escaped, as JSON escapes it: inside of strings it
+/// allows what a terminal does not bear, such as C1.
+pub fn printable_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hostile(c) {
+            // All of them have four digits at most, so none needs a surrogate pair.
+            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
 }
 
 /// How many lines of the level `error` were logged since the start.
@@ -148,7 +168,8 @@ where
                     .with_ansi(ansi)
                     .fmt_fields(fields)
                     .with_writer(CountErrors(make))
-                    .finish(),
+                    .finish()
+                    .with(recent::Keep),
             )
         }
         Style::Json => {
@@ -156,7 +177,8 @@ where
             Box::new(
                 builder
                     .with_writer(CountErrors(JsonEscape { make }))
-                    .finish(),
+                    .finish()
+                    .with(recent::Keep),
             )
         }
     }
@@ -212,16 +234,7 @@ impl<'a, W: Write + 'static> MakeWriter<'a> for JsonEscape<W> {
 impl<W: Write> Write for JsonEscapeWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let mut safe = String::with_capacity(text.len());
-        for c in line.chars() {
-            if is_hostile(c) {
-                // All of them have four digits at most, so none needs a surrogate pair.
-                safe.push_str(&format!("\\u{:04x}", u32::from(c)));
-            } else {
-                safe.push(c);
-            }
-        }
+        let mut safe = printable_json(text.strip_suffix('\n').unwrap_or(&text));
         safe.push('\n');
         self.0.write_all(safe.as_bytes())?;
         Ok(event.len())
@@ -326,6 +339,33 @@ mod tests {
         };
         let text = logged(LogLevel::Warn, Style::Text { ansi: false }, log);
         assert!(text.contains("loud") && !text.contains("quiet"), "{text}");
+    }
+
+    // Whoever looks at the page sees what the log says, and what mends it.
+    #[test]
+    fn warnings_and_errors_are_kept_with_their_mends() {
+        logged(LogLevel::Info, Style::Json, || {
+            for length in [1, 2] {
+                let suppressed = 4_u64;
+                tracing::warn!(
+                    length,
+                    suppressed,
+                    mend = "do this",
+                    "kept for the page: {HOSTILE}"
+                );
+            }
+            tracing::info!("not kept for the page");
+        });
+        let kept = faults();
+        let is_it = |fault: &&Fault| fault.message.starts_with("kept for the page: a\\u{a}b");
+        let fault = kept.iter().find(is_it).unwrap();
+        assert_eq!((fault.level, fault.count), ("warn", 10));
+        assert_eq!((&*fault.fields, &*fault.mend), ("length=2", "do this"));
+        assert!(
+            !kept
+                .iter()
+                .any(|fault| fault.message.starts_with("not kept"))
+        );
     }
 
     // Other tests of this process may log errors too, so there may be more.

@@ -15,7 +15,8 @@ use crate::stats::DropReason;
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// Prints `METRIC NODE` for each of `metrics`, or for each line of standard input
-/// if there are none. Without a cluster `cluster.node` owns everything.
+/// if there are none: the owner of the name under which it is stored, which the
+/// operator's rules may have changed. Without a cluster `cluster.node` owns everything.
 ///
 /// Fails, after all others are printed, if there is a name whose points would be
 /// refused whatever node they came to.
@@ -47,30 +48,44 @@ fn print(
     let mut all_good = true;
     for name in names {
         let name = name?;
-        if let Err(reason) = rules.check_name(&name) {
-            tell(EXIT_FAILED, &refusal(settings, &name, reason));
-            all_good = false;
-            continue;
-        }
-        let node = rules.owners().owner(&name);
+        let mut last = None;
+        let stored = rules.follow(&name, |rule| last = Some(rule));
+        let stored = stored.and_then(|stored| rules.check_name(&stored).map(|()| stored));
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(reason) => {
+                let rule = last.map(|place| rules.list()[place].label(place));
+                tell(EXIT_FAILED, &refusal(settings, &name, reason, rule));
+                all_good = false;
+                continue;
+            }
+        };
+        let node = rules.owners().owner(&stored);
         out.write_all(&name)?;
         writeln!(out, " {}", node.unwrap_or(&settings.cluster.node))?;
     }
     Ok(all_good)
 }
 
-fn refusal(settings: &Settings, name: &[u8], reason: DropReason) -> String {
+fn refusal(settings: &Settings, name: &[u8], reason: DropReason, rule: Option<String>) -> String {
     let text = String::from_utf8_lossy(name);
     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     let cut = if shown.len() < text.len() { "..." } else { "" };
     let shown = printable(&shown);
-    match reason {
-        DropReason::NameTooLong => format!(
+    match (reason, rule) {
+        (DropReason::Rule, Some(rule)) => {
+            format!("\"{shown}{cut}\" is dropped by rule \"{rule}\"")
+        }
+        (reason, Some(rule)) => format!(
+            "\"{shown}{cut}\" has no good name any more behind rule \"{rule}\": {}",
+            reason.as_str()
+        ),
+        (DropReason::NameTooLong, None) => format!(
             "\"{shown}{cut}\" is a name of {} bytes; horizon.name_bytes_max is {}",
             name.len(),
             settings.horizon.name_bytes_max
         ),
-        _ => format!(
+        (_, None) => format!(
             "\"{shown}{cut}\" is no name of a metric: it must be UTF-8, without control \
              characters, and not empty"
         ),
@@ -114,6 +129,19 @@ mod tests {
     }
 
     #[test]
+    fn the_owner_is_that_of_the_name_that_rules_have_made() {
+        let rules = "rule=[{prefix='old.', action='rename', to=''}, {prefix='x', action='drop'}]";
+        let sets = [
+            "cluster.node=b",
+            "cluster.shards={ a = 2, b = 0, c = 1 }",
+            rules,
+        ];
+        let names: [&[u8]; 3] = [b"old.vista.app1.requests", b"old.x", b"old."];
+        let printed = owners(&sets, &names);
+        assert_eq!(printed, (false, "old.vista.app1.requests c\n".to_owned()));
+    }
+
+    #[test]
     fn a_bad_name_is_left_out_and_the_others_are_printed() {
         let sets = ["cluster.node=here", "horizon.name_bytes_max=16"];
         let names: [&[u8]; 5] = [b"a", b"", b"caf\xe9", b"seventeen bytes..", b"b"];
@@ -122,9 +150,9 @@ mod tests {
             (false, "a here\nb here\n".to_owned())
         );
         let settings = Settings::default();
-        let told = refusal(&settings, b"a\x1bb", DropReason::NameInvalid);
+        let told = refusal(&settings, b"a\x1bb", DropReason::NameInvalid, None);
         assert!(told.starts_with("\"a\\u{1b}b\" is no name"), "{told}");
-        let told = refusal(&settings, &[b'x'; 5000], DropReason::NameTooLong);
+        let told = refusal(&settings, &[b'x'; 5000], DropReason::NameTooLong, None);
         assert!(told.len() < 200 && told.contains("5000 bytes"), "{told}");
     }
 }

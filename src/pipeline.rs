@@ -21,20 +21,22 @@ mod tests;
 
 pub use settle::Garbage;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::admit::{self, CensusPage, GROUP, MetricId, Metrics, Probe, Tidings};
+use crate::admit::{self, CensusPage, Diversion, GROUP, MetricId, Metrics, Probe, Tidings};
 use crate::batch::{Batch, Completion};
 use crate::budget::Budget;
 use crate::point::{Number, Point};
 use crate::rules::Rules;
 use crate::settings::Settings;
-use crate::stats::{Counts, DropReason, Source};
+use crate::stats::{Counts, DropReason, Source, rule_counts};
 use crate::stretch;
+use crate::talkers::{Brought, Talkers};
 use crate::wire::resp::Encoder;
 
 /// A metric that has points is made known again when this long has passed since
@@ -98,6 +100,8 @@ impl Arrival {
 pub struct Pipeline {
     /// What this shard counts.
     pub counts: Counts,
+    /// Who brings the most of it.
+    pub talkers: Talkers,
     metrics: Metrics,
     rules: Arc<Rules>,
     encoder: Encoder,
@@ -135,6 +139,7 @@ impl Pipeline {
     pub fn new(settings: &Settings, budget: Arc<Budget>) -> Self {
         let mut pipeline = Self {
             counts: Counts::new(),
+            talkers: Talkers::default(),
             metrics: Metrics::new(settings.horizon.metrics_max),
             rules: Arc::new(Rules::new(settings)),
             encoder: Encoder::new(&settings.redis.namespace),
@@ -160,6 +165,7 @@ impl Pipeline {
             link: None,
             given_up: false,
         };
+        pipeline.counts.rules = rule_counts(pipeline.rules.list(), &[]);
         pipeline.current.clear(1);
         pipeline
     }
@@ -240,6 +246,7 @@ impl Pipeline {
             }
             refused += self.append_group(&group[..count], turn, received, completion.as_ref());
             received += count as u64;
+            self.talkers.note_points(&group[..count]);
         }
         let counts = self.counts.source(source);
         counts.received += received;
@@ -300,20 +307,24 @@ impl Pipeline {
             return Err(DropReason::Shutdown);
         }
         let found = self.metrics.find(point.name, probe);
-        match found {
-            Some(metric) => {
-                if let Some(reason) = self.metrics.verdict(metric, &self.rules) {
-                    return Err(reason);
-                }
-            }
-            None => self.judge_new(point.name, probe)?,
-        }
+        let counts = &mut self.counts.rules;
+        let decided = found.and_then(|id| self.metrics.way(id, &self.rules, counts));
+        let way = match decided {
+            Some(metric) => Way::Known(metric?),
+            None => self.decide(point.name, probe, found)?,
+        };
         let record = admit::admit(point.timestamp, point.value, turn.oldest)?;
-        let insert = || self.metrics.insert(point.name, probe, &self.rules, None);
-        let kept = found.or_else(insert);
-        let Some(metric) = kept else {
+        let (metric, name) = match &way {
+            Way::Known(metric) => (Some(*metric), point.name),
+            Way::New => {
+                let inserted = self.insert(point.name, probe, None);
+                (inserted, point.name)
+            }
+            Way::Named(name) => (None, &**name),
+        };
+        let Some(metric) = metric else {
             self.counts.metrics_not_kept += 1;
-            self.current.append_named(point.name, record, turn.source);
+            self.current.append_named(name, record, turn.source);
             return Ok(());
         };
         self.current.append(
@@ -331,6 +342,72 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Decides what becomes of points that come under a name, and remembers it if there
+    /// is room; `found` is the name's entry, if it has one.
+    #[cold]
+    fn decide<'n>(
+        &mut self,
+        name: &'n [u8],
+        probe: &Probe,
+        found: Option<MetricId>,
+    ) -> Result<Way<'n>, DropReason> {
+        let mut last = None;
+        let counts = &mut self.counts.rules;
+        let stored = self.rules.follow(name, |rule| {
+            counts[rule].judged += 1;
+            last = Some(rule);
+        });
+        let Some(rule) = last else {
+            stored?;
+            return match found {
+                Some(id) => {
+                    let verdict = self.metrics.decide(id, &self.rules);
+                    verdict.map_or(Ok(Way::Known(id)), Err)
+                }
+                None => self.judge_new(name, probe).map(|()| Way::New),
+            };
+        };
+        counts[rule].points += 1;
+        let (to, way) = match stored {
+            Ok(stored) => self.judge_ruled(stored),
+            Err(reason) => (None, Err(reason)),
+        };
+        if to.is_some() || matches!(way, Err(DropReason::Rule)) {
+            let rule = rule as u16;
+            let own = found.or_else(|| self.metrics.look_up(name));
+            match own.or_else(|| self.metrics.insert_undecided(name)) {
+                Some(id) => self.metrics.divert(id, &self.rules, Diversion { to, rule }),
+                None => self.counts.metrics_not_kept += 1,
+            }
+        }
+        way
+    }
+
+    /// Judges the name under which rules have points stored: its entry, if it has one
+    /// or there is room and it is a good name, and what becomes of the points.
+    fn judge_ruled<'n>(
+        &mut self,
+        name: Cow<'n, [u8]>,
+    ) -> (Option<MetricId>, Result<Way<'n>, DropReason>) {
+        if let Err(reason) = self.rules.check_name(&name) {
+            return (None, Err(reason));
+        }
+        let mut entry = self.metrics.look_up(&name);
+        if entry.is_none() {
+            entry = self.metrics.insert_undecided(&name);
+            if entry.is_some() {
+                self.note_series(&name);
+            }
+        }
+        match entry {
+            Some(id) => {
+                let verdict = self.metrics.verdict(id, &self.rules);
+                (Some(id), verdict.map_or(Ok(Way::Known(id)), Err))
+            }
+            None => (None, self.rules.judge(&name).map(|()| Way::Named(name))),
+        }
+    }
+
     /// Judges a metric without an entry, and remembers it if it is to be dropped
     /// each time.
     fn judge_new(&mut self, name: &[u8], probe: &Probe) -> Result<(), DropReason> {
@@ -338,10 +415,27 @@ impl Pipeline {
         if let Err(reason) = verdict
             && reason.is_remembered()
         {
-            let kept = self.metrics.insert(name, probe, &self.rules, Some(reason));
+            let kept = self.insert(name, probe, Some(reason));
             self.counts.metrics_not_kept += u64::from(kept.is_none());
         }
         verdict
+    }
+
+    /// Gives a metric an entry, if there is room.
+    fn insert(
+        &mut self,
+        name: &[u8],
+        probe: &Probe,
+        verdict: Option<DropReason>,
+    ) -> Option<MetricId> {
+        let metric = self.metrics.insert(name, probe, &self.rules, verdict)?;
+        self.note_series(name);
+        Some(metric)
+    }
+
+    fn note_series(&mut self, name: &[u8]) {
+        self.counts.series_new += 1;
+        self.talkers.note_series(name);
     }
 
     // ---- flush ----------------------------------------------------------
@@ -469,8 +563,17 @@ impl Pipeline {
         counts
     }
 
+    /// What was received so far from one source, and all new series.
+    pub fn brought(&self, source: Source) -> Brought {
+        Brought {
+            points: self.counts.sources[source as usize].received,
+            series: self.counts.series_new,
+        }
+    }
+
     /// Takes up what a reload may change.
     pub fn reload(&mut self, settings: &Settings, rules: Arc<Rules>) {
+        self.counts.rules = rule_counts(rules.list(), &self.counts.rules);
         self.rules = rules;
         self.max_resolution_s = settings.horizon.max_resolution_s.into();
         self.full_duration_s = settings.redis.full_duration_s.into();
@@ -499,6 +602,7 @@ impl Pipeline {
 
     /// To be called about once a second.
     pub fn tick(&mut self) {
+        self.talkers.tick();
         // Room in the budget may have come from another shard.
         self.wake_connections();
         if self.metrics.is_full() && self.swept.elapsed() > SWEEP {
@@ -584,6 +688,16 @@ impl Pipeline {
     fn clock_s(&self) -> u32 {
         self.started.elapsed().as_secs() as u32 + 1
     }
+}
+
+/// Where a point goes that is stored.
+enum Way<'n> {
+    /// To this metric.
+    Known(MetricId),
+    /// To the metric of the name it came under, which has no entry.
+    New,
+    /// To the metric of this name, for which the table has no room.
+    Named(Cow<'n, [u8]>),
 }
 
 /// What is the same for all points of one call of [`Pipeline::append`].

@@ -101,16 +101,34 @@ impl LinkBoard {
     }
 }
 
+const NOT_REACHABLE: &str =
+    "start Redis, or set redis.url to where it is; then it goes on by itself";
+
+/// What mends an error that will pass.
+fn mend(code: &str) -> &'static str {
+    match code {
+        "LOADING" => "wait: Redis reads its data from disk",
+        "OOM" => "raise maxmemory (redis-cli CONFIG SET maxmemory), or trim sooner",
+        "MISCONF" => "Redis cannot save to disk: see its log and its disk's room",
+        "READONLY" | "MASTERDOWN" => "this Redis is a replica: set redis.url to the master",
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => "set redis.password_file to the right password",
+        "BUSY" => "another client's script runs: redis-cli SCRIPT KILL",
+        _ => "see what Redis says of itself: redis-cli INFO",
+    }
+}
+
 fn log_change(shard: usize, before: &LinkState, after: &LinkState) {
     match (before, after) {
         (_, LinkState::Ready) => tracing::info!(shard, "redis answers"),
         (LinkState::Away(_), LinkState::Away(error)) => {
-            tracing::warn!(shard, error, "redis is not reachable; trying again");
+            let mend = NOT_REACHABLE;
+            tracing::warn!(shard, error, mend, "redis is not reachable; trying again");
         }
         (_, LinkState::Away(error)) => {
             tracing::warn!(
                 shard,
                 error,
+                mend = NOT_REACHABLE,
                 "the connection to redis is lost; points are kept and sent again"
             );
         }
@@ -118,6 +136,7 @@ fn log_change(shard: usize, before: &LinkState, after: &LinkState) {
             tracing::warn!(
                 shard,
                 code,
+                mend = mend(code),
                 "redis refuses commands for now; nothing is read until it takes them"
             );
         }

@@ -1,15 +1,20 @@
-//! What is decided by a metric's name alone: whether it may be stored at all, who
-//! owns it, and whether it is skipped.
+//! What is decided by a metric's name alone: what the operator's rules make of it,
+//! whether it may be stored at all, who owns it, and whether it is skipped.
 //!
 //! Rules never change. Whatever changes one makes new rules with a higher version,
 //! which every shard is handed, and each metric is judged again when it next has a
 //! point: entries of the metric table carry the version they were judged under.
 
+pub mod rule;
+
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use memchr::memmem;
 use regex::bytes::Regex;
+
+use rule::{Rule, Step};
 
 use crate::settings::{Settings, ShardTable};
 use crate::stats::DropReason;
@@ -22,6 +27,7 @@ pub const NEVER: u32 = 0;
 pub struct Rules {
     version: u32,
     name_bytes_max: usize,
+    list: Arc<Vec<Rule>>,
     owners: Owners,
     skip_lists: Arc<SkipLists>,
     skip_edits: Arc<SkipEdits>,
@@ -34,6 +40,7 @@ impl Rules {
         Self {
             version: NEVER + 1,
             name_bytes_max: horizon.name_bytes_max,
+            list: Arc::new(settings.rule.clone()),
             owners: Owners::new(&settings.cluster.shards, &settings.cluster.node),
             skip_lists: Arc::new(SkipLists::new(&horizon.skip, &horizon.do_not_skip)),
             skip_edits: Arc::default(),
@@ -65,7 +72,52 @@ impl Rules {
         self.version
     }
 
-    /// Whether points of this metric are stored here.
+    /// The name under which points that come under `name` would be stored, by the
+    /// operator's rules; `fit` is told the place of each rule that fits, in order.
+    ///
+    /// Each rule sees the name that those before it have made. A rename goes on with
+    /// the next rule; the first rule that keeps or drops is the last.
+    ///
+    /// # Errors
+    ///
+    /// With rules, why there is none: the name is no good, see [`Rules::check_name`];
+    /// a rule drops it, or makes it too long.
+    pub fn follow<'n>(
+        &self,
+        name: &'n [u8],
+        mut fit: impl FnMut(usize),
+    ) -> Result<Cow<'n, [u8]>, DropReason> {
+        if self.list.is_empty() {
+            return Ok(Cow::Borrowed(name));
+        }
+        self.check_name(name)?;
+        let text = std::str::from_utf8(name).map_err(|_| DropReason::NameInvalid)?;
+        let mut stored = Cow::Borrowed(text);
+        for (place, rule) in self.list.iter().enumerate() {
+            let Some(step) = rule.apply(&stored, self.name_bytes_max) else {
+                continue;
+            };
+            fit(place);
+            match step {
+                Step::Keep => break,
+                Step::Drop => return Err(DropReason::Rule),
+                Step::Rename(name) => stored = Cow::Owned(name),
+                Step::TooLong => return Err(DropReason::NameTooLong),
+            }
+        }
+        Ok(match stored {
+            Cow::Borrowed(_) => Cow::Borrowed(name),
+            Cow::Owned(stored) => Cow::Owned(stored.into_bytes()),
+        })
+    }
+
+    /// The operator's rules.
+    pub fn list(&self) -> &[Rule] {
+        &self.list
+    }
+
+    /// Whether points are stored under this name here: the name that the operator's
+    /// rules have made.
     ///
     /// # Errors
     ///
@@ -207,6 +259,11 @@ impl SkipLists {
         self.skip.fit(name) && !self.do_not_skip.fit(name)
     }
 
+    /// The first pattern that skips the metric, and the first that rescues it.
+    pub fn fitting(&self, name: &[u8]) -> (Option<&str>, Option<&str>) {
+        (self.skip.first(name), self.do_not_skip.first(name))
+    }
+
     /// The patterns that skip.
     pub fn skip(&self) -> &[String] {
         &self.skip.texts
@@ -245,6 +302,12 @@ impl Patterns {
             elements: texts.iter().filter_map(elements).collect(),
             hint: hint(texts),
         }
+    }
+
+    fn first(&self, name: &[u8]) -> Option<&str> {
+        let mut texts = self.texts.iter();
+        let text = texts.find(|text| Self::new(std::slice::from_ref(text)).fit(name))?;
+        Some(text)
     }
 
     pub(crate) fn fit(&self, name: &[u8]) -> bool {

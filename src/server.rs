@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fmt, io};
 
 use crossbeam_channel::Receiver;
@@ -16,12 +16,15 @@ use crate::admit::{CensusPage, MetricId, Tidings};
 use crate::batch::Outcome;
 use crate::budget::Budget;
 use crate::flux::{Flux, FluxStatus};
+use crate::history::{self, History};
 use crate::host::{self, HostError, StateError, StateLock};
 use crate::listeners::{self, ListenError, Listeners};
+use crate::logging;
 use crate::pipeline::Inquiry;
 use crate::plane::{self, Sender};
 use crate::private_redis::PrivateRedis;
 use crate::redis::{LinkBoard, LinkState};
+use crate::redis_info::InfoDesk;
 use crate::roomba::{Roomba, RoombaStatus};
 use crate::rules::{Rules, SkipEdits};
 use crate::self_metrics::{SelfMetrics, SelfMetricsStatus};
@@ -29,7 +32,11 @@ use crate::settings::{Change, Settings};
 use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
-use crate::status::{self, LatencyStatus, ListenerStatus, RedisStatus, Status};
+use crate::status::{
+    self, LatencyBuckets, LatencyStatus, ListenerStatus, RecentStatus, RedisStatus, RuleStatus,
+    ShardStatus, Status,
+};
+use crate::talkers::Report;
 use crate::vista::{Vista, VistaStatus};
 
 /// Messages that wait in a shard's inbox, at most.
@@ -161,16 +168,21 @@ pub(crate) struct Boards {
     /// Fills in what Flux counts at the moment.
     pub flux_now: Mutex<Option<Show>>,
     pub vista: Arc<Mutex<VistaStatus>>,
+    pub history: history::Board,
 }
 
 /// What other threads may ask of a running server.
 pub struct Handle {
     started: Instant,
+    started_at: SystemTime,
+    /// The CPU of each shard.
+    cpus: Vec<usize>,
     draining: AtomicBool,
     /// What each shard has last said that it counts.
     last_counts: Mutex<Vec<Counts>>,
     listeners: Mutex<Listeners>,
     pub(crate) boards: Boards,
+    pub(crate) redis_info: InfoDesk,
     flux: Mutex<Vec<SocketAddr>>,
     admin: Option<SocketAddr>,
     redis: String,
@@ -196,6 +208,7 @@ pub struct Server {
     shards: Vec<JoinHandle<Counts>>,
     roomba: Option<Roomba>,
     admin: Option<admin::Admin>,
+    history: Option<History>,
     side_keys: Option<SideKeys>,
     self_metrics: Option<SelfMetrics>,
     flux: Option<Flux>,
@@ -275,10 +288,13 @@ impl Server {
         })?;
         let handle = Arc::new(Handle {
             started: Instant::now(),
+            started_at: SystemTime::now(),
+            cpus: cpus.clone(),
             draining: AtomicBool::new(false),
             last_counts: Mutex::new(vec![Counts::new(); cpus.len()]),
             listeners: Mutex::new(listeners),
             boards: Boards::default(),
+            redis_info: InfoDesk::new(url.clone()),
             flux: Mutex::default(),
             admin: admin_socket
                 .as_ref()
@@ -300,6 +316,12 @@ impl Server {
             }
             None => None,
         };
+        // Nobody could look at it without the page.
+        let history = admin.is_some().then(|| History::start(handle.clone()));
+        let history = history.transpose().map_err(|error| StartError::Thread {
+            what: "the thread of the history".to_owned(),
+            error,
+        })?;
         let side_keys =
             SideKeys::start(handle.clone(), hashes).map_err(|error| StartError::Thread {
                 what: "the thread of the side keys".to_owned(),
@@ -326,6 +348,7 @@ impl Server {
             shards,
             roomba: Some(roomba),
             admin,
+            history,
             side_keys: Some(side_keys),
             self_metrics: Some(self_metrics),
             flux: Some(flux),
@@ -466,6 +489,9 @@ impl Server {
         }
         drop(self.roomba.take());
         drop(self.admin.take());
+        if let Some(history) = self.history.take() {
+            history.stop();
+        }
         if let Some(self_metrics) = self.self_metrics.take() {
             self_metrics.stop();
         }
@@ -602,7 +628,11 @@ impl Handle {
 
     /// The sum of what each shard counts between two of its turns.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::new();
+        sum(&self.shard_counts())
+    }
+
+    /// What each shard counts between two of its turns.
+    pub fn shard_counts(&self) -> Vec<Counts> {
         let answers = ask(&self.common.inboxes, Message::Count);
         let mut last = lock(&self.last_counts);
         for (answer, last) in answers.into_iter().zip(last.iter_mut()) {
@@ -610,18 +640,28 @@ impl Handle {
             if let Ok(shard) = answer.recv_timeout(COUNT_TIMEOUT) {
                 *last = shard;
             }
-            counts += last;
         }
-        counts
+        last.clone()
+    }
+
+    /// Who brings the most.
+    pub fn talkers(&self) -> Report {
+        let answers = ask(&self.common.inboxes, Message::Talkers);
+        let told = answers
+            .into_iter()
+            .filter_map(|answer| answer.recv_timeout(COUNT_TIMEOUT).ok());
+        Report::sum(told)
     }
 
     /// What the server says of itself, at this moment.
     pub fn status(&self) -> Status {
-        let counts = self.counts();
+        let by_shard = self.shard_counts();
+        let counts = sum(&by_shard);
         let states = self.common.board.states();
         let (state, reason) = self.judge(&states, &counts);
         let draining = self.draining.load(Ordering::Relaxed);
         let redis = &counts.redis;
+        let (recent, shards) = self.recent(&by_shard, &states);
         let open = lock(&self.listeners);
         let listeners: BTreeMap<_, _> = status::sources(&counts)
             .map(|(source, counts)| {
@@ -640,11 +680,17 @@ impl Handle {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: self.started.elapsed().as_secs(),
+            started_ms: unix_ms(self.started_at),
+            now_ms: unix_ms(SystemTime::now()),
             ready: reason.is_empty(),
             reason,
             draining,
             listeners,
-            latency_us: LatencyStatus::new(&counts),
+            latency_us: LatencyStatus::new(&counts.latency_us),
+            recent,
+            shards,
+            rules: counts.rules.iter().map(RuleStatus::new).collect(),
+            latency_buckets: LatencyBuckets::new(&counts.latency_us),
             redis: RedisStatus {
                 connected: !states
                     .iter()
@@ -660,17 +706,42 @@ impl Handle {
                 connections: redis.connections,
                 errors: status::words(&redis.errors),
                 unanswered_ms: redis.unanswered_ms,
+                info: self.redis_info.last(),
             },
             metrics_known: counts.metrics_known,
             metrics_bytes: counts.metrics_bytes,
             metrics_not_kept: counts.metrics_not_kept,
+            series_new: counts.series_new,
             buffer_bytes: self.common.budget.used(),
+            buffer_bytes_max: self.settings().horizon.buffer_bytes_max,
             roomba: lock(&self.boards.roomba).clone(),
             side_keys: lock(&self.boards.side_keys).clone(),
             self_metrics: lock(&self.boards.self_metrics).clone(),
             flux: self.flux_status(),
             vista: lock(&self.boards.vista).clone(),
+            faults: logging::faults(),
         }
+    }
+
+    /// The last two seconds, and the shards side by side.
+    fn recent(
+        &self,
+        counts: &[Counts],
+        states: &[LinkState],
+    ) -> (Option<RecentStatus>, Vec<ShardStatus>) {
+        let history = lock(&self.boards.history);
+        let last = history.last();
+        let mut shards = Vec::new();
+        for (index, (cpu, counts)) in self.cpus.iter().zip(counts).enumerate() {
+            let mut shard = ShardStatus::new(*cpu, counts, states.get(index));
+            if let Some(last) = last
+                && let Some(cpu_us) = last.cpu_us.get(index)
+            {
+                shard.note_interval(*cpu_us, last.span_ms);
+            }
+            shards.push(shard);
+        }
+        (last.map(RecentStatus::new), shards)
     }
 
     fn flux_status(&self) -> FluxStatus {
@@ -739,6 +810,19 @@ impl Handle {
             (state, reason)
         }
     }
+}
+
+fn sum(shards: &[Counts]) -> Counts {
+    let mut counts = Counts::new();
+    for shard in shards {
+        counts += shard;
+    }
+    counts
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as u64
 }
 
 /// Binds the addresses of Flux that are not open yet.

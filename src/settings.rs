@@ -11,11 +11,13 @@ mod records;
 mod redis_url;
 mod relations;
 mod reload;
+mod rule;
 mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::rules::rule::Rule;
 use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
@@ -206,6 +208,11 @@ table! {
         drain_s: u32 = 20, 0..=3600, "seconds";
         /// File to hold the process number while the server runs; empty = none.
         pid_file: Option<PathBuf> = None;
+        /// Rules for the names of metrics, as [[rule]], in order, before shards and skip
+        /// lists: `prefix` or `match` (a regular expression), `action` ("rename", "drop",
+        /// or "keep", behind which no rule is looked at), `to` for rename (what replaces
+        /// all that was found; ${1} is the first group), and a `name` for counters.
+        rule: Vec<Rule> = Vec::new();
     }
 
     /// The Redis that Skyline reads.

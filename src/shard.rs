@@ -20,6 +20,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender as Reply;
+use rustix::time::ClockId;
 use socket2::Socket;
 
 use crate::admit::{self, CensusPage, MetricId};
@@ -32,9 +33,10 @@ use crate::pipeline::{Arrival, Inquiry, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
 use crate::point::{Number, Point};
 use crate::redis::{self, LinkBoard};
-use crate::rules::Rules;
+use crate::rules::{Rules, rule};
 use crate::settings::{Listen, RedisUrl, Settings};
 use crate::stats::{Counts, Source};
+use crate::talkers::{self, Report};
 use crate::wire::pickle::{self, Decoder};
 
 /// Bytes read at once. Small enough to stay in the second-level cache with what
@@ -61,6 +63,8 @@ pub enum Message {
     Points(Vec<OwnedPoint>, Reply<Outcome>),
     /// Send a copy of all counts.
     Count(Reply<Counts>),
+    /// Say who brings the most.
+    Talkers(Reply<Report>),
     /// Send a page of what is known of the metrics: from this one on, at most so
     /// many.
     Census(MetricId, usize, Reply<CensusPage>),
@@ -347,7 +351,7 @@ pub async fn run(
     shard.settled.wait_until(|| deadline.get().is_some()).await;
     let deadline = deadline.get().unwrap_or_else(Instant::now);
     shard.drain(deadline).await;
-    shard.pipeline.borrow().snapshot()
+    shard.snapshot()
 }
 
 async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Option<Instant>>>) {
@@ -357,7 +361,10 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
             Message::Points(points, reply) => shard.append(&points, reply),
             Message::Count(reply) => {
                 // Whoever asked may have gone.
-                let _ = reply.try_send(shard.pipeline.borrow().snapshot());
+                let _ = reply.try_send(shard.snapshot());
+            }
+            Message::Talkers(reply) => {
+                let _ = reply.try_send(shard.pipeline.borrow().talkers.report());
             }
             Message::Census(from, entries_max, reply) => {
                 let page = shard.pipeline.borrow_mut().census(from, entries_max);
@@ -469,7 +476,8 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
             Some(Err(error)) => {
                 static BRAKE: Throttle = Throttle::new(LOG_PERIOD);
                 if let Some(suppressed) = BRAKE.admit() {
-                    tracing::warn!(%error, suppressed, "a connection could not be accepted; raise the file limit (ulimit -n, LimitNOFILE=) if it says too many open files");
+                    let mend = "raise the file limit, ulimit -n or LimitNOFILE=, if there are too many open files";
+                    tracing::warn!(%error, suppressed, mend, "a connection could not be accepted");
                 }
                 plane::sleep(ACCEPT_RETRY).await;
             }
@@ -493,7 +501,12 @@ async fn accept_all(shard: &Rc<Shard>, listen: Listen, listener: &Listener) {
 async fn tick(shard: Rc<Shard>) {
     loop {
         plane::sleep(TICK).await;
-        shard.pipeline.borrow_mut().tick();
+        let mut pipeline = shard.pipeline.borrow_mut();
+        pipeline.tick();
+        for slot in shard.slots.borrow().values() {
+            slot.tell(&mut pipeline.talkers);
+        }
+        drop(pipeline);
         let load = &shard.common.loads.shards[shard.index];
         load.work_us.store(shard.work_us.take(), Ordering::Relaxed);
         let stall = shard.live.get().frame_stall;
@@ -523,6 +536,7 @@ impl Shard {
                 tracing::warn!(
                     connections_max,
                     suppressed,
+                    mend = "raise horizon.connections_max, or see who opens so many",
                     "connections are refused: horizon.connections_max are open"
                 );
             }
@@ -551,7 +565,7 @@ impl Shard {
     fn serve(self: &Rc<Self>, source: Source, accepted: Accepted) {
         let stream = accepted.into_stream();
         let number = self.slot_next.replace(self.slot_next.get() + 1);
-        let slot = Rc::new(Slot::default());
+        let slot = Rc::new(Slot::new(stream.peer()));
         self.slots.borrow_mut().insert(number, slot.clone());
         plane::spawn(serve(self.clone(), source, stream, slot, number));
     }
@@ -578,6 +592,14 @@ impl Shard {
         let pipeline = self.pipeline.borrow();
         let may_begin = self.common.budget.has_room() || pipeline.has_given_up();
         pipeline.has_room() && (is_under_way || may_begin)
+    }
+
+    /// A copy of all that is counted. To be asked for on the shard's thread.
+    fn snapshot(&self) -> Counts {
+        let mut counts = self.pipeline.borrow().snapshot();
+        let cpu = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+        counts.cpu_us = cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1000;
+        counts
     }
 
     /// Counts work, by which new connections are shared out.
@@ -626,7 +648,12 @@ impl Shard {
             value: point.value,
         });
         let mut pipeline = self.pipeline.borrow_mut();
+        let before = pipeline.brought(Source::Direct);
         pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
+        let brought = pipeline.brought(Source::Direct) - before;
+        pipeline
+            .talkers
+            .note_sender(talkers::Sender::Inside, brought);
     }
 
     async fn drain(self: &Rc<Self>, deadline: Instant) {
@@ -675,12 +702,10 @@ async fn serve(shard: Rc<Shard>, source: Source, stream: Stream, slot: Rc<Slot>,
         .source(source)
         .connections += 1;
     connection::serve(&shard, source, stream, &slot).await;
-    shard
-        .pipeline
-        .borrow_mut()
-        .counts
-        .source(source)
-        .connections -= 1;
+    let mut pipeline = shard.pipeline.borrow_mut();
+    pipeline.counts.source(source).connections -= 1;
+    slot.tell(&mut pipeline.talkers);
+    drop(pipeline);
     shard.slots.borrow_mut().remove(&number);
     shard.common.loads.release(shard.index);
     shard.settled.notify();
@@ -690,7 +715,7 @@ async fn serve(shard: Rc<Shard>, source: Source, stream: Stream, slot: Rc<Slot>,
 pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
     let decoder = pickle::scratch_bytes_max(settings.horizon.frame_bytes_max);
     let frame_points = pickle::points_max(settings.horizon.frame_bytes_max);
-    vec![
+    let mut parts = vec![
         (
             "points of one frame, beyond the buffers",
             (frame_points * batch::POINT_BYTES_MAX) as u64,
@@ -704,5 +729,11 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             "read and write buffers",
             (SCRATCH_BYTES + redis::LINK_BYTES) as u64,
         ),
-    ]
+    ];
+    if !settings.rule.is_empty() {
+        let caches = (settings.rule.len() * rule::CACHE_BYTES_MAX) as u64;
+        let diversions = admit::diversions_bytes_max(settings.horizon.metrics_max);
+        parts.push(("rules, and what they make of metrics", caches + diversions));
+    }
+    parts
 }

@@ -5,10 +5,12 @@
 //! `received = stored + the sum of dropped + in_flight`.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
 use crate::point::InvalidCounts;
+use crate::rules::rule::Rule;
 
 /// Longest latency that is told apart, in microseconds: one hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -93,6 +95,8 @@ pub enum DropReason {
     TooOld,
     /// Another node of the cluster owns the metric.
     NotMine,
+    /// A rule of the operator says so.
+    Rule,
     /// The skip lists say so.
     Skipped,
     /// The name is empty, not UTF-8, or has control characters.
@@ -117,9 +121,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TooOld,
         Self::NotMine,
+        Self::Rule,
         Self::Skipped,
         Self::NameInvalid,
         Self::NameTooLong,
@@ -135,7 +140,7 @@ impl DropReason {
     /// Whether the metric table remembers metrics that are refused for this: not
     /// those whose names are no good, which a hostile sender could fill it with.
     pub fn is_remembered(self) -> bool {
-        matches!(self, Self::NotMine | Self::Skipped)
+        matches!(self, Self::NotMine | Self::Rule | Self::Skipped)
     }
 
     /// The name in counters.
@@ -143,6 +148,7 @@ impl DropReason {
         match self {
             Self::TooOld => "too_old",
             Self::NotMine => "not_mine",
+            Self::Rule => "rule",
             Self::Skipped => "skipped",
             Self::NameInvalid => "name_invalid",
             Self::NameTooLong => "name_too_long",
@@ -288,6 +294,36 @@ impl AddAssign<&Self> for SourceCounts {
     }
 }
 
+/// What is counted for one rule of the operator.
+#[derive(Clone, Debug)]
+pub struct RuleCounts {
+    /// What counters call it.
+    pub name: Arc<str>,
+    /// `rename`, `drop` or `keep`.
+    pub action: &'static str,
+    /// Judgements in which it fitted: about one for each metric and shard, and again
+    /// when rules or lists have changed.
+    pub judged: u64,
+    /// Points for which it was the last rule that fitted: each in at most one rule.
+    pub points: u64,
+}
+
+/// The counts of `rules`, going on from those of the same names in `before`.
+pub fn rule_counts(rules: &[Rule], before: &[RuleCounts]) -> Vec<RuleCounts> {
+    let rules = rules.iter().enumerate();
+    let counts = rules.map(|(place, rule)| {
+        let name = rule.label(place);
+        let known = before.iter().find(|counts| *counts.name == *name);
+        RuleCounts {
+            action: rule.action.as_str(),
+            judged: known.map_or(0, |known| known.judged),
+            points: known.map_or(0, |known| known.points),
+            name: name.into(),
+        }
+    });
+    counts.collect()
+}
+
 /// What is counted of the way to Redis.
 #[derive(Clone, Debug, Default)]
 pub struct RedisCounts {
@@ -330,6 +366,8 @@ impl AddAssign<&Self> for RedisCounts {
 pub struct Counts {
     /// By [`Source`].
     pub sources: [SourceCounts; Source::ALL.len()],
+    /// By rule of the operator, in their order.
+    pub rules: Vec<RuleCounts>,
     /// The way to Redis.
     pub redis: RedisCounts,
     /// From bytes received to settled, in microseconds, each point once.
@@ -340,6 +378,10 @@ pub struct Counts {
     pub metrics_bytes: u64,
     /// Metrics that found the table full, each time.
     pub metrics_not_kept: u64,
+    /// Metrics that got an entry in the table, each time.
+    pub series_new: u64,
+    /// CPU time of the shard's thread, in microseconds.
+    pub cpu_us: u64,
 }
 
 impl Counts {
@@ -356,11 +398,14 @@ impl Counts {
         let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).unwrap();
         Self {
             sources: Default::default(),
+            rules: Vec::new(),
             redis: RedisCounts::default(),
             latency_us,
             metrics_known: 0,
             metrics_bytes: 0,
             metrics_not_kept: 0,
+            series_new: 0,
+            cpu_us: 0,
         }
     }
 
@@ -381,12 +426,23 @@ impl AddAssign<&Self> for Counts {
         for (sum, counts) in self.sources.iter_mut().zip(&other.sources) {
             *sum += counts;
         }
+        for counts in &other.rules {
+            match self.rules.iter_mut().find(|sum| sum.name == counts.name) {
+                Some(sum) => {
+                    sum.judged += counts.judged;
+                    sum.points += counts.points;
+                }
+                None => self.rules.push(counts.clone()),
+            }
+        }
         self.redis += &other.redis;
         // Both have the same bounds, which is the only way this can fail.
         let _ = self.latency_us.add(&other.latency_us);
         self.metrics_known += other.metrics_known;
         self.metrics_bytes += other.metrics_bytes;
         self.metrics_not_kept += other.metrics_not_kept;
+        self.series_new += other.series_new;
+        self.cpu_us += other.cpu_us;
     }
 }
 

@@ -3,14 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{Encoder, GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::catalogue;
 use crate::flux::FluxStatus;
+use crate::history::{Fate, Interval};
+use crate::logging::Fault;
+use crate::redis::LinkState;
+use crate::redis_info::RedisInfo;
 use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
-use crate::stats::{Counts, DropReason, Source, SourceCounts, Tally};
+use crate::stats::{Counts, DropReason, RuleCounts, Source, SourceCounts, Tally};
 use crate::vista::VistaStatus;
 
 /// Everything that `/api/status` shows.
@@ -20,6 +25,10 @@ pub struct Status {
     pub version: &'static str,
     /// Seconds since the start.
     pub uptime_s: u64,
+    /// When it was started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Now, by the server's clock, in milliseconds since 1970.
+    pub now_ms: u64,
     /// Whether everything listens and Redis settles.
     pub ready: bool,
     /// Why it is not ready; empty if it is.
@@ -28,8 +37,17 @@ pub struct Status {
     pub draining: bool,
     /// By listener.
     pub listeners: BTreeMap<&'static str, ListenerStatus>,
-    /// From bytes received to settled.
+    /// By rule of the operator, in their order.
+    pub rules: Vec<RuleStatus>,
+    /// From bytes received to settled, since the start.
     pub latency_us: LatencyStatus,
+    /// The same, counted by upper bounds.
+    #[serde(skip)]
+    pub latency_buckets: LatencyBuckets,
+    /// The last two seconds; `null` before the first are over.
+    pub recent: Option<RecentStatus>,
+    /// By shard, in their order.
+    pub shards: Vec<ShardStatus>,
     /// The way to Redis.
     pub redis: RedisStatus,
     /// Metrics in the shards' tables: one that came to two shards counts twice.
@@ -38,8 +56,12 @@ pub struct Status {
     pub metrics_bytes: u64,
     /// Points whose metric found the table full.
     pub metrics_not_kept: u64,
+    /// Metrics that got an entry in those tables, each time.
+    pub series_new: u64,
     /// Memory that connections and unsettled batches hold.
     pub buffer_bytes: usize,
+    /// The bound of that, `horizon.buffer_bytes_max`.
+    pub buffer_bytes_max: usize,
     /// Trimming.
     pub roomba: RoombaStatus,
     /// The keys beside the data.
@@ -50,6 +72,88 @@ pub struct Status {
     pub flux: FluxStatus,
     /// Points fetched.
     pub vista: VistaStatus,
+    /// The last warnings and errors of the log, newest first.
+    pub faults: Vec<Fault>,
+}
+
+/// Two seconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecentStatus {
+    /// How long it was, in milliseconds.
+    pub span_ms: u64,
+    /// Points received, stored and dropped in it, by listener.
+    pub listeners: BTreeMap<&'static str, Fate>,
+    /// APPEND commands answered in it.
+    pub appends: u64,
+    /// From bytes received to settled, of the points that were settled in it.
+    pub latency_us: LatencyStatus,
+}
+
+impl RecentStatus {
+    pub(crate) fn new(interval: &Interval) -> Self {
+        let fates = Source::ALL.iter().zip(interval.sources);
+        Self {
+            span_ms: interval.span_ms,
+            listeners: fates
+                .map(|(source, fate)| (source.as_str(), fate))
+                .collect(),
+            appends: interval.appends,
+            latency_us: interval.latency_us,
+        }
+    }
+}
+
+/// One shard.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShardStatus {
+    /// The CPU that it keeps to.
+    pub cpu: usize,
+    /// CPU time of its thread, in microseconds.
+    pub cpu_us: u64,
+    /// The part of the last two seconds that its thread was running, in percent.
+    pub busy_percent: f64,
+    /// Open connections.
+    pub connections: u64,
+    /// Points received.
+    pub received: u64,
+    /// Points in Redis.
+    pub stored: u64,
+    /// Points on their way there.
+    pub in_flight: u64,
+    /// Batches that wait to be sent, and that are not answered in full.
+    pub batches: u64,
+    /// Metrics in its table.
+    pub metrics_known: u64,
+    /// Its link to Redis: `ready`, `away` or `refusing`.
+    pub redis: &'static str,
+}
+
+impl ShardStatus {
+    pub(crate) fn new(cpu: usize, counts: &Counts, link: Option<&LinkState>) -> Self {
+        let sum = |count: fn(&SourceCounts) -> u64| counts.sources.iter().map(count).sum();
+        Self {
+            cpu,
+            cpu_us: counts.cpu_us,
+            busy_percent: 0.0,
+            connections: sum(|source| source.connections),
+            received: sum(|source| source.received),
+            stored: sum(|source| source.stored),
+            in_flight: sum(|source| source.in_flight),
+            batches: counts.redis.batches_waiting + counts.redis.batches_in_flight,
+            metrics_known: counts.metrics_known,
+            redis: match link {
+                Some(LinkState::Ready) => "ready",
+                Some(LinkState::Refusing(_)) => "refusing",
+                Some(LinkState::Away(_)) | None => "away",
+            },
+        }
+    }
+
+    /// Takes over what was counted of the last interval.
+    pub(crate) fn note_interval(&mut self, cpu_us: u64, span_ms: u64) {
+        let percent = cpu_us as f64 / 10.0 / span_ms.max(1) as f64;
+        self.busy_percent = (percent * 10.0).round() / 10.0;
+    }
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.
@@ -89,8 +193,27 @@ pub struct ListenerStatus {
     pub kernel_drops: Option<u64>,
 }
 
+/// One rule of the operator.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleStatus {
+    /// Its name, or its place from 1.
+    pub name: String,
+    /// `rename`, `drop` or `keep`.
+    pub action: &'static str,
+    /// Judgements in which it fitted.
+    pub judged: u64,
+    /// Points for which it was the last that fitted.
+    pub points: u64,
+}
+
+/// Upper bounds of latencies on `/metrics`, in microseconds.
+const BUCKETS_US: [u64; 16] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 60_000_000,
+];
+
 /// Quantiles in microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct LatencyStatus {
     pub p50: u64,
@@ -99,6 +222,17 @@ pub struct LatencyStatus {
     pub p999: u64,
     pub max: u64,
     pub count: u64,
+}
+
+/// Latencies by upper bounds.
+#[derive(Clone, Debug, Default)]
+pub struct LatencyBuckets {
+    /// How many there are.
+    pub count: u64,
+    /// The sum of all, in microseconds.
+    pub sum_us: u64,
+    /// Upper bounds in seconds, and how many are not above each.
+    pub buckets: Vec<(f64, u64)>,
 }
 
 /// The way to Redis.
@@ -128,6 +262,8 @@ pub struct RedisStatus {
     pub errors: BTreeMap<String, u64>,
     /// How long the oldest unanswered batch has been waiting.
     pub unanswered_ms: u64,
+    /// What it says of itself: asked only while somebody looks, so `null` at first.
+    pub info: Option<RedisInfo>,
 }
 
 impl ListenerStatus {
@@ -159,9 +295,19 @@ impl ListenerStatus {
     }
 }
 
+impl RuleStatus {
+    pub(crate) fn new(counts: &RuleCounts) -> Self {
+        Self {
+            name: counts.name.to_string(),
+            action: counts.action,
+            judged: counts.judged,
+            points: counts.points,
+        }
+    }
+}
+
 impl LatencyStatus {
-    pub(crate) fn new(counts: &Counts) -> Self {
-        let latency = &counts.latency_us;
+    pub(crate) fn new(latency: &Histogram<u64>) -> Self {
         Self {
             p50: latency.value_at_quantile(0.5),
             p90: latency.value_at_quantile(0.9),
@@ -169,6 +315,22 @@ impl LatencyStatus {
             p999: latency.value_at_quantile(0.999),
             max: latency.max(),
             count: latency.len(),
+        }
+    }
+}
+
+impl LatencyBuckets {
+    pub(crate) fn new(latency: &Histogram<u64>) -> Self {
+        let recorded = latency.iter_recorded();
+        let sum_us = recorded.map(|cell| cell.value_iterated_to() * cell.count_at_value());
+        let bucket = |bound: &u64| {
+            let seconds = catalogue::seconds_of_us(*bound);
+            (seconds, latency.count_between(0, *bound))
+        };
+        Self {
+            count: latency.len(),
+            sum_us: sum_us.sum(),
+            buckets: BUCKETS_US.iter().map(bucket).collect(),
         }
     }
 }
@@ -188,397 +350,12 @@ pub(crate) fn sources(counts: &Counts) -> impl Iterator<Item = (Source, &SourceC
 }
 
 impl Status {
-    /// The same numbers in Prometheus's text format.
+    /// The same numbers in Prometheus's text format; see [`catalogue`].
     ///
     /// # Errors
     ///
-    /// Never for the names that stand here; the library cannot know that.
+    /// As [`catalogue::page`].
     pub fn to_prometheus(&self) -> prometheus::Result<String> {
-        let page = Page::default();
-        type Number = fn(&ListenerStatus) -> u64;
-        let by_listener: [(&str, &str, Number); 10] = [
-            (
-                "points_received_total",
-                "Points decoded, and items that should have been points.",
-                |l| l.received,
-            ),
-            (
-                "points_stored_total",
-                "Points that Redis has confirmed.",
-                |l| l.stored,
-            ),
-            (
-                "frames_total",
-                "Frames, msgpack datagrams and lines decoded.",
-                |l| l.frames,
-            ),
-            (
-                "frames_too_long_total",
-                "Frames longer than horizon.frame_bytes_max, each with its connection closed; and overlong lines, each skipped.",
-                |l| l.frames_too_long,
-            ),
-            (
-                "frames_cut_short_total",
-                "Frames whose connection ended in their middle.",
-                |l| l.frames_cut_short,
-            ),
-            ("connections_accepted_total", "Connections accepted.", |l| {
-                l.connections_accepted
-            }),
-            (
-                "connections_refused_total",
-                "Connections closed at once because horizon.connections_max were open.",
-                |l| l.connections_refused,
-            ),
-            (
-                "connections_stalled_total",
-                "Connections given up because a frame did not grow for horizon.frame_stall_s.",
-                |l| l.connections_stalled,
-            ),
-            (
-                "received_bytes_total",
-                "Bytes received in whole frames.",
-                |l| l.bytes,
-            ),
-            ("connections", "Open connections.", |l| l.connections),
-        ];
-        for (name, help, number) in by_listener {
-            for (listener, status) in &self.listeners {
-                page.set(name, help, &[("listener", listener)], number(status))?;
-            }
-        }
-        for (listener, status) in &self.listeners {
-            page.set(
-                "points_in_flight",
-                "Points on their way to Redis.",
-                &[("listener", listener)],
-                status.in_flight,
-            )?;
-            if let Some(drops) = status.kernel_drops {
-                page.set(
-                    "kernel_drops_total",
-                    "Datagrams that the kernel dropped since it had no room for more.",
-                    &[("listener", listener)],
-                    drops,
-                )?;
-            }
-            for (reason, points) in &status.dropped {
-                let labels = [("listener", *listener), ("reason", *reason)];
-                page.set(
-                    "points_dropped_total",
-                    "Points not stored, by reason.",
-                    &labels,
-                    *points,
-                )?;
-            }
-            for (reason, frames) in &status.frames_bad {
-                let labels = [("listener", *listener), ("reason", reason.as_str())];
-                page.set(
-                    "frames_bad_total",
-                    "Frames and msgpack datagrams skipped, by reason.",
-                    &labels,
-                    *frames,
-                )?;
-            }
-        }
-        for (code, errors) in &self.redis.errors {
-            page.set(
-                "redis_errors_total",
-                "Error replies of Redis, by code.",
-                &[("code", code)],
-                *errors,
-            )?;
-        }
-        let plain: [(&str, &str, u64); 14] = [
-            (
-                "redis_batches_total",
-                "Batches that Redis has answered in full.",
-                self.redis.batches,
-            ),
-            (
-                "redis_appends_total",
-                "APPEND commands that Redis has answered.",
-                self.redis.appends,
-            ),
-            (
-                "redis_members_asserted_total",
-                "Members sent to the set of known metrics.",
-                self.redis.members_asserted,
-            ),
-            (
-                "redis_commands_resent_total",
-                "Commands sent again after a lost connection or an error that passes.",
-                self.redis.resent,
-            ),
-            (
-                "redis_connections_total",
-                "Connections made to Redis.",
-                self.redis.connections,
-            ),
-            (
-                "redis_batches_in_flight",
-                "Batches sent and not answered in full.",
-                self.redis.in_flight_batches,
-            ),
-            (
-                "redis_batches_waiting",
-                "Batches that wait to be sent.",
-                self.redis.waiting_batches,
-            ),
-            (
-                "redis_unanswered_milliseconds",
-                "How long the oldest unanswered batch has been waiting.",
-                self.redis.unanswered_ms,
-            ),
-            (
-                "ready",
-                "1 if everything listens and Redis settles.",
-                u64::from(self.ready),
-            ),
-            (
-                "draining",
-                "1 if the server is ending.",
-                u64::from(self.draining),
-            ),
-            (
-                "metrics_known",
-                "Metrics in the shards' tables.",
-                self.metrics_known,
-            ),
-            (
-                "metrics_table_bytes",
-                "Memory of the shards' tables.",
-                self.metrics_bytes,
-            ),
-            (
-                "metrics_not_kept_total",
-                "Points whose metric found the table full.",
-                self.metrics_not_kept,
-            ),
-            (
-                "buffer_bytes",
-                "Memory that connections and unsettled batches hold.",
-                self.buffer_bytes as u64,
-            ),
-        ];
-        for (name, help, number) in plain {
-            page.set(name, help, &[], number)?;
-        }
-        let latency = self.latency_us;
-        let quantiles = [
-            ("0.5", latency.p50),
-            ("0.9", latency.p90),
-            ("0.99", latency.p99),
-            ("0.999", latency.p999),
-            ("1", latency.max),
-        ];
-        for (quantile, micros) in quantiles {
-            page.set(
-                "settle_latency_microseconds",
-                "From bytes received to Redis's answer, by quantile, since the start.",
-                &[("quantile", quantile)],
-                micros,
-            )?;
-        }
-        self.roomba.add_to(&page)?;
-        self.flux.add_to(&page)?;
-        page.set(
-            "uptime_seconds",
-            "Seconds since the start.",
-            &[("version", self.version)],
-            self.uptime_s,
-        )?;
-        page.text()
-    }
-}
-
-impl RoombaStatus {
-    fn add_to(&self, page: &Page) -> prometheus::Result<()> {
-        let deeds = &self.deeds;
-        let plain: [(&str, &str, u64); 23] = [
-            (
-                "roomba_enabled",
-                "1 if series are trimmed.",
-                u64::from(self.enabled),
-            ),
-            (
-                "roomba_failing",
-                "1 if the last pass ended with an error.",
-                u64::from(!self.error.is_empty()),
-            ),
-            (
-                "roomba_passes_total",
-                "Passes over all series that came to their end.",
-                deeds.passes,
-            ),
-            (
-                "roomba_last_pass_ended_timestamp_seconds",
-                "When the last pass ended, since 1970; 0 if none has.",
-                self.last_pass_ended_s.unsigned_abs(),
-            ),
-            (
-                "roomba_members",
-                "Members of the set of metrics, in the last pass.",
-                deeds.members,
-            ),
-            (
-                "roomba_batch_members",
-                "Members that were left to batch processing, in the last pass.",
-                deeds.batch_members,
-            ),
-            (
-                "roomba_looked_at_total",
-                "Series of which something was read.",
-                deeds.looked_at,
-            ),
-            (
-                "roomba_read_whole_total",
-                "Series of which all was read.",
-                deeds.read_whole,
-            ),
-            (
-                "roomba_cut_total",
-                "Series whose old records were cut off.",
-                deeds.cut,
-            ),
-            (
-                "roomba_mended_total",
-                "Series put in order, or rid of duplicates or of what is no record.",
-                deeds.mended,
-            ),
-            (
-                "roomba_removed_total",
-                "Series removed since they had no record that is new enough.",
-                deeds.removed,
-            ),
-            (
-                "roomba_ghosts_total",
-                "Members removed since they had no series.",
-                deeds.ghosts,
-            ),
-            (
-                "roomba_quarantined_total",
-                "Series of which a copy was set aside since it could not all be read.",
-                deeds.quarantined,
-            ),
-            (
-                "roomba_conflicts_total",
-                "Changes not made since another writer had changed the series.",
-                deeds.conflicts,
-            ),
-            (
-                "roomba_refused_total",
-                "Commands that Redis refused, and series too long to be read.",
-                deeds.refused,
-            ),
-            (
-                "roomba_records_old_total",
-                "Records cut off since they were too old.",
-                deeds.records_old,
-            ),
-            (
-                "roomba_records_duplicate_total",
-                "Records dropped for another one of the same timestamp.",
-                deeds.records_duplicate,
-            ),
-            (
-                "roomba_values_foreign_total",
-                "Values dropped since they are no records of two numbers.",
-                deeds.values_foreign,
-            ),
-            (
-                "roomba_replaced_bytes_total",
-                "Bytes of the parts that were replaced, before.",
-                deeds.bytes_before,
-            ),
-            (
-                "roomba_kept_bytes_total",
-                "Bytes of the parts that were replaced, after.",
-                deeds.bytes_after,
-            ),
-            (
-                "roomba_redis_microseconds_total",
-                "Time of all round trips to Redis for groups of series.",
-                deeds.redis_us,
-            ),
-            (
-                "roomba_trips_total",
-                "Round trips to Redis for groups of series.",
-                self.trips,
-            ),
-            (
-                "roomba_ledger_bytes",
-                "Memory of what is known of the series.",
-                self.ledger_bytes as u64,
-            ),
-        ];
-        for (name, help, number) in plain {
-            page.set(name, help, &[], number)?;
-        }
-        let quantiles = [
-            ("0.5", self.trip_p50_us),
-            ("0.99", self.trip_p99_us),
-            ("1", self.trip_max_us),
-        ];
-        for (quantile, micros) in quantiles {
-            page.set(
-                "roomba_trip_microseconds",
-                "Round trips to Redis for groups of series, by quantile, since the start.",
-                &[("quantile", quantile)],
-                micros,
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// A page of Prometheus text under construction.
-#[derive(Default)]
-pub(crate) struct Page {
-    registry: Registry,
-    counters: std::cell::RefCell<BTreeMap<String, IntCounterVec>>,
-    gauges: std::cell::RefCell<BTreeMap<String, GaugeVec>>,
-}
-
-impl Page {
-    /// Adds a number, as a counter if its name says so, else as a gauge.
-    pub fn set(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str)],
-        number: u64,
-    ) -> prometheus::Result<()> {
-        let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
-        let values: Vec<&str> = labels.iter().map(|(_, value)| *value).collect();
-        let opts = Opts::new(format!("skyring_{name}"), help);
-        if name.ends_with("_total") {
-            let mut counters = self.counters.borrow_mut();
-            if !counters.contains_key(name) {
-                let counter = IntCounterVec::new(opts, &names)?;
-                self.registry.register(Box::new(counter.clone()))?;
-                counters.insert(name.to_owned(), counter);
-            }
-            counters[name]
-                .get_metric_with_label_values(&values)?
-                .inc_by(number);
-            return Ok(());
-        }
-        let mut gauges = self.gauges.borrow_mut();
-        if !gauges.contains_key(name) {
-            let gauge = GaugeVec::new(opts, &names)?;
-            self.registry.register(Box::new(gauge.clone()))?;
-            gauges.insert(name.to_owned(), gauge);
-        }
-        gauges[name]
-            .get_metric_with_label_values(&values)?
-            .set(number as f64);
-        Ok(())
-    }
-
-    fn text(&self) -> prometheus::Result<String> {
-        let mut out = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
-        String::from_utf8(out).map_err(|error| prometheus::Error::Msg(error.to_string()))
+        catalogue::page(self)
     }
 }

@@ -9,13 +9,16 @@ pub mod faulty;
 pub mod graphite_web;
 pub mod http;
 pub mod listener;
+pub mod metrics;
 pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod redis;
+pub mod run;
 pub mod sender;
 pub mod skyring;
 pub mod stream;
+pub mod tmux;
 pub mod victoria;
 
 use std::net::TcpListener;

@@ -89,7 +89,7 @@ fn prometheus(skyring: &Skyring) -> Prometheus {
 
 /// Timestamps in milliseconds and values of `up`, as Prometheus itself holds them.
 fn up_at_its_source(prometheus: &Prometheus) -> Vec<(i64, f64)> {
-    let results = prometheus.query("up[1h]");
+    let results = prometheus.query("up[1h]").unwrap();
     let Some(result) = results.first() else {
         return Vec::new();
     };

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -12,44 +12,12 @@ use crate::fixture::carbon::CarbonRelay;
 use crate::fixture::process::Process;
 use crate::fixture::python;
 use crate::fixture::redis::Redis;
+use crate::fixture::run::{Ended, run, spawn};
 use crate::fixture::sender::{Sender, frame, record, values_of};
 use crate::fixture::skyring::{Plan, Skyring, command};
 use crate::fixture::{DEADLINE, eventually, free_port, holds, now_s};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_skyring");
-
-/// How a command has ended.
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-fn spawn(arguments: &[&str]) -> Child {
-    Command::new(BINARY)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Runs a command to its end with this standard input.
-fn run(arguments: &[&str], input: &[u8]) -> Ended {
-    let mut child = spawn(arguments);
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    // A command that ends early leaves the rest unread.
-    let _ = writer.join().unwrap();
-    Ended {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 /// Everything that one connection to a plain socket brings.
 fn receive_one() -> (String, std::thread::JoinHandle<Vec<u8>>) {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::status::Page;
-
 /// Flux as a whole.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FluxStatus {
@@ -43,97 +41,6 @@ pub struct FluxStatus {
     pub fill: FillStatus,
     /// Histories fetched by request.
     pub populate: PopulateStatus,
-}
-
-impl FluxStatus {
-    /// The same numbers in Prometheus's form.
-    pub(crate) fn add_to(&self, page: &Page) -> prometheus::Result<()> {
-        for (endpoint, status) in &self.endpoints {
-            for (code, answers) in &status.answers {
-                page.set(
-                    "flux_requests_total",
-                    "Requests answered, by endpoint and status code.",
-                    &[("endpoint", endpoint), ("code", &code.to_string())],
-                    *answers,
-                )?;
-            }
-            page.set(
-                "flux_points_total",
-                "Points taken, by endpoint.",
-                &[("endpoint", endpoint)],
-                status.points,
-            )?;
-            for (reason, refused) in &status.refused {
-                page.set(
-                    "flux_refused_total",
-                    "Requests or points refused, by endpoint and reason.",
-                    &[("endpoint", endpoint), ("reason", reason)],
-                    *refused,
-                )?;
-            }
-        }
-        for (reason, points) in &self.dropped {
-            page.set(
-                "flux_points_dropped_total",
-                "Points that were taken and not delivered, by reason.",
-                &[("reason", reason)],
-                *points,
-            )?;
-        }
-        for (name, help, number) in [
-            ("flux_connections", "Open connections.", self.connections),
-            (
-                "flux_queue_points",
-                "Points taken and not yet delivered.",
-                self.queue_points,
-            ),
-            (
-                "flux_points_delivered_total",
-                "Points delivered.",
-                self.delivered,
-            ),
-            (
-                "flux_points_already_received_total",
-                "Points not newer than the last of their metric.",
-                self.already_received,
-            ),
-            (
-                "flux_metrics_unchecked_total",
-                "Metrics whose points were taken without looking for duplicates.",
-                self.unchecked,
-            ),
-        ] {
-            page.set(name, help, &[], number)?;
-        }
-        let Some(carbon) = &self.carbon else {
-            return Ok(());
-        };
-        for (name, help, number) in [
-            (
-                "flux_carbon_connected",
-                "1 if there is a connection to carbon.",
-                u64::from(carbon.connected),
-            ),
-            (
-                "flux_carbon_points_sent_total",
-                "Points written to carbon, each once.",
-                carbon.sent,
-            ),
-            (
-                "flux_carbon_points_resent_total",
-                "Points written to carbon once more.",
-                carbon.resent,
-            ),
-            (
-                "flux_carbon_last_sent_timestamp_seconds",
-                "When something was last written to carbon, since 1970; 0 if never.",
-                carbon.last_sent_s,
-            ),
-        ] {
-            page.set(name, help, &[], number)?;
-        }
-        Ok(())
-    }
 }
 
 /// One endpoint.

@@ -114,7 +114,12 @@ fn parse_command(input: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
 }
 
 fn pipeline(batch_points_max: u32, metrics_max: usize) -> Pipeline {
-    let mut settings = Settings::default();
+    pipeline_with(batch_points_max, metrics_max, "[]")
+}
+
+/// With rules of the operator, as TOML writes their list.
+fn pipeline_with(batch_points_max: u32, metrics_max: usize, rules: &str) -> Pipeline {
+    let mut settings = Settings::load(None, &[format!("rule={rules}")]).unwrap();
     settings.redis.batch_points_max = batch_points_max;
     settings.redis.in_flight_max = 3;
     settings.horizon.metrics_max = metrics_max;
@@ -189,12 +194,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Runs the steps, then lets everything go well; checks that nothing is missing,
 /// nothing is out of order, and everything is counted.
-fn survive(steps: &[Step], metrics_max: usize) {
-    let mut pipeline = pipeline(16, metrics_max);
+fn survive(steps: &[Step], metrics_max: usize, rules: &str, stored_as: fn(&str) -> Option<String>) {
+    let mut pipeline = pipeline_with(16, metrics_max, rules);
     let mut model = Model::default();
     let mut sent: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     let mut answers: Vec<u8> = Vec::new();
     let mut next = 1_700_000_000;
+    let mut refused = 0;
     for step in steps {
         match step {
             Step::Append(metrics) => {
@@ -206,7 +212,11 @@ fn survive(steps: &[Step], metrics_max: usize) {
                         format!("m{metric}")
                     };
                     next += 1;
-                    sent.entry(name.clone()).or_default().push(next);
+                    if let Some(stored_as) = stored_as(&name) {
+                        sent.entry(stored_as).or_default().push(next);
+                    } else {
+                        refused += 1;
+                    }
                     points.push((name, next));
                 }
                 append(&mut pipeline, &points);
@@ -243,7 +253,8 @@ fn survive(steps: &[Step], metrics_max: usize) {
         .remove("a.hash")
         .map_or(0, |points| points.len() as u64);
     assert_eq!(counts.dropped[DropReason::WrongType as usize], hashed);
-    assert_eq!(counts.stored, counts.received - hashed);
+    assert_eq!(counts.dropped[DropReason::Rule as usize], refused);
+    assert_eq!(counts.stored, counts.received - hashed - refused);
     for (name, timestamps) in &sent {
         assert_eq!(&model.timestamps(name), timestamps, "{name}");
         assert!(model.members.contains(&format!("metrics.{name}")), "{name}");
@@ -258,13 +269,20 @@ proptest! {
     /// order, every point is counted once.
     #[test]
     fn nothing_is_lost_or_reordered_by_failures(steps in steps()) {
-        survive(&steps, 1000);
+        survive(&steps, 1000, "[]", |name| Some(name.to_owned()));
     }
 
     /// The same with a metric table that is full: slower, but nothing is dropped.
     #[test]
     fn a_full_table_loses_nothing(steps in steps()) {
-        survive(&steps, 4);
+        survive(&steps, 4, "[]", |name| Some(name.to_owned()));
+    }
+
+    /// The same where names are stored under others: several under one, some under a
+    /// name that is itself dropped or renamed where points come under it.
+    #[test]
+    fn rules_lose_and_reorder_nothing(steps in steps(), metrics_max in 2..20usize) {
+        survive(&steps, metrics_max, RULES, ruled);
     }
 }
 
@@ -282,6 +300,128 @@ fn points_of_one_metric_in_a_batch_are_one_append() {
         model.timestamps("m1"),
         (0..30).map(|n| 1_700_000_001 + 3 * n).collect::<Vec<_>>()
     );
+}
+
+const RULES: &str = "[{name='gone', match='^m(1|2)$', action='drop'}, \
+    {name='kept', match='^m3$', action='keep'}, \
+    {name='swap', match='^m4$', action='rename', to='m5'}, \
+    {name='back', match='^m(6|7|8)$', action='rename', to='m1'}, \
+    {name='on', match='^m5$', action='rename', to='m3'}]";
+
+/// [`RULES`], by hand.
+fn ruled(name: &str) -> Option<String> {
+    let stored = match name {
+        "m1" | "m2" => return None,
+        "m4" | "m5" => "m3",
+        "m6" | "m7" | "m8" => "m1",
+        name => name,
+    };
+    Some(stored.to_owned())
+}
+
+fn rule_counts_of(pipeline: &Pipeline) -> Vec<(String, u64, u64)> {
+    let counts = pipeline.counts.rules.iter();
+    counts
+        .map(|counts| (counts.name.to_string(), counts.judged, counts.points))
+        .collect()
+}
+
+/// Each metric is judged once, and each of its points counted for one rule.
+#[test]
+fn rules_are_asked_once_for_each_metric() {
+    let mut pipeline = pipeline_with(1000, 1000, RULES);
+    let mut model = Model::default();
+    for round in 0..5 {
+        let points: Vec<_> = (1..10)
+            .map(|n| (format!("m{n}"), 1_700_000_000 + round))
+            .collect();
+        append(&mut pipeline, &points);
+        finish(&mut pipeline, &mut model);
+    }
+    let expected = [
+        ("gone", 2, 10),
+        ("kept", 1, 5),
+        ("swap", 1, 0),
+        ("back", 3, 15),
+        ("on", 2, 10),
+    ];
+    let expected = expected.map(|(name, judged, points)| (name.to_owned(), judged, points));
+    assert_eq!(rule_counts_of(&pipeline), expected);
+    assert_eq!(
+        model.members,
+        ["m1", "m3", "m9"]
+            .map(|name| format!("metrics.{name}"))
+            .into()
+    );
+    let census = pipeline.census(0, 100);
+    let seen = census.rows.iter().filter(|row| row.is_seen).count();
+    assert_eq!(seen, 3, "only what is stored is a metric to others");
+}
+
+/// What a metric was under other rules must not stick to it, nor may counters go back.
+#[test]
+fn new_rules_take_hold_at_the_next_point() {
+    let mut pipeline = pipeline_with(1000, 1000, RULES);
+    let mut model = Model::default();
+    append(
+        &mut pipeline,
+        &[
+            ("m6".to_owned(), 1_700_000_001),
+            ("m2".to_owned(), 1_700_000_001),
+        ],
+    );
+    finish(&mut pipeline, &mut model);
+    let list = "rule=[{name='gone', match='^m6$', action='drop'}]";
+    let settings = Settings::load(None, &[list.to_owned()]).unwrap();
+    let rules = Arc::new(pipeline.rules.with_settings(&settings));
+    pipeline.reload(&settings, rules);
+    let names = ["m6", "m1", "m2"];
+    append(
+        &mut pipeline,
+        &names.map(|name| (name.to_owned(), 1_700_000_002)),
+    );
+    finish(&mut pipeline, &mut model);
+    assert_eq!(model.timestamps("m1"), [1_700_000_001, 1_700_000_002]);
+    assert_eq!(model.timestamps("m2"), [1_700_000_002]);
+    assert_eq!(rule_counts_of(&pipeline), [("gone".to_owned(), 2, 2)]);
+    assert_balanced(&pipeline);
+}
+
+/// A sweep gives entries new numbers: renamed metrics must go on to where they went.
+#[test]
+fn renamed_metrics_survive_a_sweep() {
+    let rules = "[{prefix='a', action='rename', to='b'}, {prefix='gone', action='drop'}]";
+    let mut pipeline = pipeline_with(64, 40, rules);
+    let mut model = Model::default();
+    let at = |second: i64| {
+        let names = (0..10).flat_map(|n| [format!("a{n}"), format!("gone{n}"), format!("c{n}")]);
+        names
+            .map(move |name| (name, 1_700_000_000 + second))
+            .collect::<Vec<_>>()
+    };
+    append(&mut pipeline, &at(0));
+    finish(&mut pipeline, &mut model);
+    assert_eq!(pipeline.metrics.len(), 40);
+    for (metric, confirmed_s) in [("b7", 1), ("c1", 1)] {
+        let metric = pipeline.metrics.look_up(metric.as_bytes()).unwrap();
+        pipeline.metrics.entry(metric).confirmed_s = confirmed_s;
+    }
+    pipeline.started -= Duration::from_secs(2 * u64::from(FORGET_S));
+    for second in 1..4 {
+        append(&mut pipeline, &at(second));
+        pipeline.sweep();
+        append(&mut pipeline, &at(10 + second));
+        finish(&mut pipeline, &mut model);
+    }
+    let expected: Vec<i64> = [0, 1, 11, 2, 12, 3, 13]
+        .map(|second| 1_700_000_000 + second)
+        .into();
+    for n in 0..10 {
+        assert_eq!(model.timestamps(&format!("b{n}")), expected);
+        assert_eq!(model.timestamps(&format!("c{n}")), expected);
+    }
+    assert_eq!(model.members.len(), 20);
+    assert_balanced(&pipeline);
 }
 
 /// The steady state costs Redis one command for each metric, and no SADD.

@@ -15,7 +15,7 @@ pub fn inbox<T>(capacity: usize) -> (Sender<T>, Inbox<T>) {
     (
         Sender {
             channel: sender,
-            waker: waker.clone(),
+            bell: Bell(waker.clone()),
         },
         Inbox {
             channel: receiver,
@@ -26,15 +26,25 @@ pub fn inbox<T>(capacity: usize) -> (Sender<T>, Inbox<T>) {
 
 /// The end that any thread may hold.
 pub struct Sender<T> {
+    // Dropped before the bell, which tells the inbox to look.
     channel: crossbeam_channel::Sender<T>,
-    waker: Arc<AtomicWaker>,
+    bell: Bell,
+}
+
+/// Wakes the shard, also when it goes: the inbox may then have come to its end.
+struct Bell(Arc<AtomicWaker>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         Self {
             channel: self.channel.clone(),
-            waker: self.waker.clone(),
+            bell: Bell(self.bell.0.clone()),
         }
     }
 }
@@ -48,7 +58,7 @@ impl<T> Sender<T> {
     pub fn try_send(&self, message: T) -> Result<(), T> {
         match self.channel.try_send(message) {
             Ok(()) => {
-                self.waker.wake();
+                self.bell.0.wake();
                 Ok(())
             }
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => Err(message),
@@ -63,7 +73,7 @@ impl<T> Sender<T> {
     /// Gives the message back when the shard has ended.
     pub fn send(&self, message: T) -> Result<(), T> {
         self.channel.send(message).map_err(|refused| refused.0)?;
-        self.waker.wake();
+        self.bell.0.wake();
         Ok(())
     }
 }
@@ -97,5 +107,36 @@ impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
         // The waker belongs to this thread's executor, which is about to end.
         drop(self.waker.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    /// A shard that waits for more would else never end.
+    #[test]
+    fn whoever_waits_is_woken_when_the_last_sender_goes() {
+        let woken = Arc::new(Woken::default());
+        let waker = woken.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        let (sender, inbox) = inbox::<u8>(1);
+        let mut next = pin!(inbox.receive());
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        drop(sender);
+        assert!(woken.0.load(Ordering::Acquire));
+        assert_eq!(next.as_mut().poll(&mut cx), Poll::Ready(None));
     }
 }

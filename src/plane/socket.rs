@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::pin::Pin;
@@ -246,6 +246,12 @@ impl Stream {
     pub fn finish(&self) {
         // It may be closed already, which is as good.
         let _ = SockRef::from(&self.borrow()).shutdown(Shutdown::Write);
+    }
+
+    /// Who is at the other end, over TCP.
+    pub fn peer(&self) -> Option<IpAddr> {
+        let peer = SockRef::from(&self.borrow()).peer_addr().ok()?;
+        peer.as_socket().map(|address| address.ip())
     }
 
     fn keep_alive(&self) {

@@ -508,7 +508,7 @@ fn map<T: Value>(value: Span<'_>, limits: Limits) -> Result<BTreeMap<String, T>,
     rows.collect()
 }
 
-fn show_map<'a>(rows: impl Iterator<Item = (&'a str, String)>) -> String {
+pub(super) fn show_map<'a>(rows: impl Iterator<Item = (&'a str, String)>) -> String {
     let rows: Vec<String> = rows
         .map(|(key, value)| format!("{} = {value}", quoted(key)))
         .collect();

@@ -8,6 +8,7 @@ use super::{ENTRIES, Entry, Settings};
 /// threads or connections that are made once.
 const RELOADABLE: &[&str] = &[
     "drain_s",
+    "rule",
     "redis.full_duration_s",
     "horizon.pickle",
     "horizon.msgpack",

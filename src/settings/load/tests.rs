@@ -137,7 +137,7 @@ fn each_form_of_error_names_its_place_and_what_would_be_right() {
         (
             "\"a\\u001b\" = 1",
             "FILE:1: a\\u{1b}: unknown setting; at the top level there are \
-             shards, cpus, state_dir, drain_s, pid_file",
+             shards, cpus, state_dir, drain_s, pid_file, rule",
         ),
     ];
     for (text, expected) in cases {
