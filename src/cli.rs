@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules, top};
+use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules, top, vista};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -108,20 +108,13 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Try what is fetched from Graphite and Prometheus
+    #[command(subcommand)]
+    Vista(VistaCommand),
     /// Print a file that goes with a server, such as its unit file
     ///
     /// What the file says of ports and limits is what the configuration says.
     Generate(generate::Options),
-    /// Print the rows of a spreadsheet; what a running server calls to read one
-    #[command(hide = true)]
-    ReadWorkbook {
-        /// xls or xlsx
-        kind: String,
-        /// Most memory, in bytes
-        memory_bytes_max: u64,
-        /// The file
-        file: PathBuf,
-    },
     /// Print the script that completes this command line in a shell
     Completions {
         /// The shell
@@ -132,6 +125,33 @@ pub enum Command {
     Man {
         /// The command
         command: Option<String>,
+    },
+    /// Print the rows of a spreadsheet; what a running server calls to read one
+    #[command(hide = true)]
+    ReadWorkbook {
+        /// xls or xlsx
+        kind: String,
+        /// Most memory, in bytes
+        memory_bytes_max: u64,
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What can be tried of Vista.
+#[derive(Clone, Debug, Subcommand)]
+pub enum VistaCommand {
+    /// Fetch one entry now, and show what was asked, what came, and what of it would be
+    /// submitted
+    ///
+    /// Nothing is submitted. Ends with 1 if the entry is at fault, or if its source does
+    /// not answer as it should.
+    Test {
+        /// The metric's final name, or its remote_target
+        name: String,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
     },
 }
 
@@ -214,6 +234,9 @@ pub fn run(
             plot,
             options,
         } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Vista(VistaCommand::Test { name, options }) => {
+            with_settings(&options, |settings| vista::trial::run(settings, &name))
+        }
         Command::Top(top) => with_settings(&top.options, |settings| {
             top::run(top.url.as_deref(), settings)
         }),

@@ -20,7 +20,7 @@ pub mod http;
 pub mod intake;
 mod json;
 pub mod keys;
-mod last;
+pub(crate) mod last;
 mod liveness;
 mod metric_data;
 mod metric_data_post;
@@ -202,17 +202,18 @@ impl Flux {
     }
 
     /// Takes nothing more in, and waits until what was taken is delivered, at most
-    /// until `deadline`.
-    pub fn stop(mut self, deadline: Instant) {
+    /// until `deadline`. Returns how many points are left of those that do not go to
+    /// the data plane, which counts its own.
+    pub fn stop(mut self, deadline: Instant) -> u64 {
         self.gate.stop();
         let Some(runtime) = self.runtime.take() else {
-            return;
+            return 0;
         };
         let intake = &self.site.intake;
         if let Some(filling) = self.filling.take() {
             filling.stop();
         }
-        runtime.block_on(async {
+        let unmade = runtime.block_on(async {
             let until = tokio::time::Instant::from_std(deadline + CLOSE_SLACK);
             let closed = self.gate.wait_until_closed();
             let _ = tokio::time::timeout_at(until, closed).await;
@@ -220,21 +221,14 @@ impl Flux {
             let _ = (&mut self.aggregation).await;
             let aggregator = intake.aggregator();
             let _ = tokio::time::timeout_at(until, aggregator.finish(intake)).await;
-            let left = aggregator.status().waiting;
-            if left > 0 {
-                tracing::error!(left, "aggregated points could not be delivered");
-            }
             intake.begin_stop();
+            aggregator.status().waiting
         });
-        let left = self
-            .carbon
-            .as_ref()
-            .map_or(0, |carbon| carbon.stop(deadline));
-        if left > 0 {
-            tracing::error!(left, "points could not be delivered to carbon in time");
-        }
+        let carbon = self.carbon.as_ref();
+        let unsent = carbon.map_or(0, |carbon| carbon.stop(deadline));
         runtime.block_on(intake.stop(deadline.into()));
         runtime.shutdown_timeout(CLOSE_SLACK);
+        unmade + unsent
     }
 }
 
@@ -254,6 +248,14 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
         // A head and an answer each, and the task.
         false => u64::from(flux.connections_max) * (2 * flux.head_bytes_max as u64 + TASK_BYTES),
     };
+    let graphite = &settings.graphite;
+    let carbon = match graphite.carbon_pickle {
+        // As frames and as points, whose last timestamps are yet to be told.
+        Some(_) => 2 * graphite.queue_bytes_max as u64,
+        None => 0,
+    };
+    let periods = aggregate::bytes_max(flux);
+    let filled = fill::bytes_max(flux);
     let mut lines = vec![
         ("Flux: connections", connections),
         (
@@ -264,10 +266,14 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             "Flux: points on their way to Redis",
             flux.queue_bytes_max as u64,
         ),
+        ("Flux: points on their way to carbon", carbon),
+        ("Flux: periods that are aggregated", periods),
+        ("Flux: metrics that are filled", filled),
         (
             "Flux: last timestamps",
             last::bytes_max(flux.last_metrics_max),
         ),
+        ("Flux: histories", populate::bytes_max(settings)),
     ];
     lines.extend(prometheus::bytes_max(settings));
     lines.extend(uploads::bytes_max(settings));

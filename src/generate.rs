@@ -168,9 +168,11 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
 /// `# ` begins a comment.
 fn sample() -> String {
     let mut sample = String::from(
-        "# Skyring's configuration. What is commented out has the value that stands here.\n",
+        "# Skyring's configuration. What is commented out has the value that stands here,\n\
+         # and where that is localhost, the host's own name.\n",
     );
-    for line in Settings::default().to_toml().lines() {
+    let default = Settings::of_no_host();
+    for line in default.to_toml_with(&default).lines() {
         if !(line.is_empty() || line.starts_with(['#', '['])) {
             sample.push('#');
         }
@@ -314,7 +316,7 @@ mod tests {
                 _ => line.to_owned(),
             })
             .collect();
-        assert_eq!(load(&uncommented.join("\n")), Settings::default());
+        assert_eq!(load(&uncommented.join("\n")), Settings::of_no_host());
         let changed = sample().replace("#drain_s = 20", "drain_s = 21");
         assert_eq!(load(&changed).drain_s, 21);
     }

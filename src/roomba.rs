@@ -282,9 +282,14 @@ fn run(beside: &Beside) {
     // One for each namespace, since each has a ledger of its own.
     let mut trimmers: Vec<(Namespace, Trimmer)> = Vec::new();
     let mut is_connected = false;
+    let mut made_under: Option<Arc<Settings>> = None;
     loop {
         let started = Instant::now();
         let settings = beside.handle.settings();
+        if made_under.is_none_or(|before| beside.has_changed(&before)) {
+            trimmers.iter_mut().for_each(|(_, trimmer)| trimmer.rouse());
+        }
+        made_under = Some(settings.clone());
         beside.note(|status| status.enabled = settings.roomba.enabled);
         if settings.roomba.enabled {
             let result = round(beside, &settings, &mut trimmers, is_connected);
@@ -360,6 +365,10 @@ fn round(
             trimmer.forget();
             *known = namespace.clone();
         }
+        if trimmer.may_rest(now_s())? {
+            continue;
+        }
+        let before = trimmer.deeds.clone();
         let excluded = batch_keys(trimmer.connection(), settings)?;
         let interval = Duration::from_secs(settings.roomba.interval_s.into());
         let mut company = Shards {
@@ -371,21 +380,32 @@ fn round(
             is_fed_here: namespace.prefix == settings.redis.namespace,
         };
         trimmer.pass(&namespace, &excluded, now_s(), &mut company)?;
-        let deeds = &trimmer.deeds;
-        tracing::debug!(
-            namespace = namespace.prefix,
-            members = deeds.members,
-            looked_at = deeds.looked_at,
-            cut = deeds.cut,
-            mended = deeds.mended,
-            removed = deeds.removed,
-            ghosts = deeds.ghosts,
-            conflicts = deeds.conflicts,
-            seconds = deeds.last_pass_s,
-            "a pass has ended; the counts are sums over all passes"
-        );
+        tell(&namespace, &before, &trimmer.deeds);
     }
     Ok(())
+}
+
+/// Tells the figures of a pass that Skyline's Roomba tells of its own.
+fn tell(namespace: &Namespace, before: &Deeds, after: &Deeds) {
+    let done = |count: fn(&Deeds) -> u64| count(after) - count(before);
+    let (removed, ghosts) = (done(|it| it.removed), done(|it| it.ghosts));
+    tracing::debug!(
+        namespace = namespace.prefix,
+        keyspace = after.members,
+        operated_on = done(|it| it.looked_at),
+        blocked = done(|it| it.conflicts),
+        euthanized = removed,
+        ghosts,
+        active = after.members.saturating_sub(removed + ghosts),
+        trimmed = done(|it| it.cut + it.mended),
+        quarantined = done(|it| it.quarantined),
+        refused = done(|it| it.refused),
+        bytes_before = done(|it| it.bytes_before),
+        bytes_after = done(|it| it.bytes_after),
+        redis_us = done(|it| it.redis_us),
+        seconds = after.last_pass_s,
+        "a pass over all series has ended"
+    );
 }
 
 fn show(beside: &Beside, trimmers: &[(Namespace, Trimmer)]) {
@@ -434,9 +454,14 @@ impl Company for Shards<'_> {
     }
 
     fn go_on(&mut self, done: u64, all: u64) -> Result<(), PassError> {
-        while !self.patience.is_zero() && self.beside.handle.inquire(Vec::new()).is_behind {
+        while !self.patience.is_zero() {
+            // A shard that has much to do is also slow to say so.
+            let asked = Instant::now();
+            if !self.beside.handle.inquire(Vec::new()).is_behind {
+                break;
+            }
             self.wait(BEHIND)?;
-            self.patience = self.patience.saturating_sub(BEHIND);
+            self.patience = self.patience.saturating_sub(asked.elapsed());
         }
         let part = done as f64 / all.max(1) as f64;
         let due = self.spread.mul_f64(part.min(1.0));

@@ -725,6 +725,7 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             admit::table_bytes_max(settings.horizon.metrics_max),
         ),
         ("decoder, for the worst of frames", decoder as u64),
+        ("who brings the most", talkers::BYTES_MAX as u64),
         (
             "read and write buffers",
             (SCRATCH_BYTES + redis::LINK_BYTES) as u64,

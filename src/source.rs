@@ -14,6 +14,8 @@
 
 pub mod client;
 pub mod error;
+#[cfg(test)]
+mod goldens;
 pub mod graphite;
 mod json;
 pub mod minute;

@@ -45,4 +45,5 @@ mod source;
 mod tools;
 mod top;
 mod uploads;
+mod vista;
 mod wire;

@@ -23,9 +23,9 @@ const SILENT: [&str; 10] = [
     "skyring_flux_points_total",
     "skyring_flux_refused_total",
     "skyring_flux_requests_total",
-    "skyring_vista_entries",
     "skyring_vista_lag_seconds",
     "skyring_vista_points_total",
+    "skyring_vista_source_up",
 ];
 
 /// A server with all parts at work, so that every metric has something to show.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::fixture::carbon_cache::CarbonCache;
@@ -226,6 +227,39 @@ fn a_history_goes_to_graphite_whole_and_once() {
     assert_eq!(skyring.status()["flux"]["populate"]["points"], points.len());
 }
 
+// Wherever the server is when it is killed, the same request goes on behind the last
+// point that is stored.
+#[test]
+fn a_history_that_was_killed_goes_on_without_a_gap_and_without_a_double() {
+    let now = now_s() as i64;
+    let start = minute(now) - 500_000;
+    let lines = (start..now - 1000)
+        .step_by(200)
+        .map(|time| format!("back {} {time}.25\n", time % 64));
+    let server = Prometheus::start(&lines.collect::<String>());
+    let redis = Redis::durable();
+    let plan = plan(&redis, &[entry(&server.url(), "prometheus", "back", "")])
+        .set("redis.full_duration_s", 864_000);
+    let url = format!("{}/api/v1/query?query=back[6d]", server.url());
+    let job = job("prometheus", "back", "vista.back", &[url]);
+    for least in [0, 1, 10_000, 20_000, 30_000] {
+        let mut skyring = plan.start();
+        assert_eq!(post(&skyring, &job.to_string()).code, 204);
+        eventually("points came", || {
+            let length = redis.series("vista.back").len();
+            holds(length >= least, || format!("{length} bytes of {least}"))
+        });
+        skyring.process.signal(Signal::KILL);
+        skyring.process.exit();
+    }
+    let skyring = plan.start();
+    populate(&skyring, &job, 1, 0);
+    let given = json!({ "prometheus": server.url(), "selector": "back" });
+    let (points, records) = expected(given, &[start - 60..minute(now)], None);
+    assert!(points > 2000, "{points}");
+    assert!(redis.series("vista.back") == records, "{points} points");
+}
+
 // Skyline's own Vista asks in vain for the samples of an expression, of which there
 // are none; a single quote in a target makes its text of the list unreadable.
 #[test]
@@ -282,6 +316,10 @@ fn bad_jobs(good: &Value) -> Vec<(Value, &'static str)> {
             "expected graphite or prometheus",
         ),
         (without("remote_target"), "no remote_target"),
+        (
+            with("remote_target", json!("x".repeat(5000))),
+            "remote_target: expected at most",
+        ),
         (without("metric"), "no metric"),
         (with("metric", Value::Null), "no metric"),
         (with("metric", json!("a b")), "metric: expected a name"),

@@ -3,8 +3,10 @@
 
 mod clock;
 mod faults;
+mod hours;
 mod once;
 mod reload;
+mod rest;
 mod writers;
 
 use std::collections::BTreeMap;

@@ -69,6 +69,18 @@ enum Link {
     Down,
 }
 
+/// The last timestamps in Redis, asked for once, for a command that needs no server.
+///
+/// # Errors
+///
+/// When Redis cannot be asked.
+pub(crate) async fn noted(
+    redis: &mut MultiplexedConnection,
+    metrics: &[&str],
+) -> RedisResult<Vec<Option<i64>>> {
+    store::look_up(redis, metrics).await
+}
+
 /// What became of points that asked to pass.
 pub(super) struct Passed {
     /// Those that do; each of them must be settled.

@@ -14,7 +14,7 @@
 //! source, so that a slow one holds up no other.
 
 pub mod job;
-mod last;
+pub(crate) mod last;
 pub mod request;
 mod work;
 
@@ -36,9 +36,14 @@ use crate::source::{Client, Limits, Origin};
 
 /// When it is worth asking again after the queue was full.
 const FULL_RETRY: Duration = Duration::from_secs(60);
-/// Largest answer that is read; what is larger is asked for in halves. So many bytes
-/// can be held by each history that runs, and some three times as many by its points.
+/// Largest answer that is read; what is larger is asked for in halves.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// An answer takes so many times its size while it is read: itself, its copy if it has
+/// words that JSON has not, and its points, each of which takes six bytes in it at
+/// least, and sixteen in memory; each of these grows by doubling.
+const READ_BYTES_MAX: u64 = 2 * (1 + 1 + 3);
+/// What a history that waits takes, in bytes: its questions and names.
+const WAITING_BYTES: u64 = request::URLS_BYTES_MAX as u64 + (16 << 10);
 
 /// How far a history is. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct Progress {
     /// Points that were fetched and are not stored: the skip lists say so, or they are
     /// older than `redis.full_duration_s`.
     pub refused: u64,
+    /// Whether it failed for want of a server that may be there again later.
+    pub may_pass: bool,
 }
 
 /// What is done with a history.
@@ -89,6 +96,7 @@ impl Ticket {
         }
         Progress {
             state: State::Failed("the server is ending".to_owned()),
+            may_pass: true,
             ..self.progress()
         }
     }
@@ -154,6 +162,7 @@ impl Populate {
             at_s: from_s,
             points: 0,
             refused: 0,
+            may_pass: false,
         });
         queue.push(job, progress, ticket.clone());
         drop(queue);
@@ -208,6 +217,7 @@ impl Drop for End {
             let is_open = matches!(progress.state, State::Waiting | State::Running);
             if is_open {
                 progress.state = State::Failed("it was broken off".to_owned());
+                progress.may_pass = true;
             }
             is_open
         });
@@ -309,6 +319,14 @@ impl Queue {
     }
 }
 
+/// Worst-case memory of all histories, in bytes.
+pub(super) fn bytes_max(settings: &Settings) -> u64 {
+    let flux = &settings.flux;
+    let running = u64::from(flux.populate_running_max);
+    let answer = limits(settings).bytes_max as u64 * READ_BYTES_MAX;
+    running * answer + u64::from(flux.populate_queue_max) * WAITING_BYTES
+}
+
 fn limits(settings: &Settings) -> Limits {
     let limits = Limits::of(settings);
     Limits {
@@ -337,6 +355,7 @@ mod tests {
             at_s: 0,
             points: 0,
             refused: 0,
+            may_pass: false,
         });
         queue.push(job, progress, ticket);
     }
@@ -370,6 +389,7 @@ mod tests {
             at_s: 0,
             points: 7,
             refused: 0,
+            may_pass: false,
         };
         queue.end(&origin("http://b"), "b1", &over);
         assert_eq!(metrics(&mut queue, &bounds), [] as [&str; 0]);

@@ -25,6 +25,9 @@ macro_rules! deeds {
 deeds! {
     /// Passes that came to their end.
     passes: u64,
+    /// Those of them that looked at nothing, since nothing was due and nobody had
+    /// written anything.
+    rests: u64,
     /// Members of the set of metrics, in the last pass.
     members: u64,
     /// Members that were left to batch processing, in the last pass.

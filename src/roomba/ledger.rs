@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
-use foldhash::quality::RandomState;
+use foldhash::quality::{FixedState, RandomState};
 
 /// What is known of one series.
 ///
@@ -56,6 +56,20 @@ impl Known {
     }
 }
 
+/// A number of each series's own, the same after a restart.
+pub fn number(key: &[u8]) -> u64 {
+    FixedState::default().hash_one(key)
+}
+
+/// What is known at the end of a pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// How many series were seen of which something is known.
+    pub seen: u64,
+    /// When the first of those that are known is due, in seconds since 1970.
+    pub due_s: Option<i64>,
+}
+
 /// What is known of all series of a namespace.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -95,12 +109,18 @@ impl Ledger {
     }
 
     /// Forgets the series that this pass, now at its end, and the one before have not
-    /// seen.
-    pub fn end_pass(&mut self) {
+    /// seen, and tells of the others.
+    pub fn end_pass(&mut self) -> Left {
         let pass = self.pass;
-        self.entries
-            .retain(|_, known| pass.wrapping_sub(known.pass) < 2);
+        let mut left = Left::default();
+        self.entries.retain(|_, known| {
+            left.seen += u64::from(known.pass == pass);
+            let due_s = i64::from(known.due_s);
+            left.due_s = Some(left.due_s.map_or(due_s, |least_s| least_s.min(due_s)));
+            pass.wrapping_sub(known.pass) < 2
+        });
         self.pass = pass.wrapping_add(1);
+        left
     }
 
     /// Memory, in bytes.

@@ -11,10 +11,14 @@ end
 if #read == #new then
     return redis.call('SETRANGE', KEYS[1], at, new)
 end
-local front = ''
-if at > 0 then
-    front = redis.call('GETRANGE', KEYS[1], 0, at - 1)
+local whole = redis.call('GETRANGE', KEYS[1], at + #read, -1)
+-- To put nothing in front of it would copy it twice.
+if at > 0 or new ~= '' then
+    local front = ''
+    if at > 0 then
+        front = redis.call('GETRANGE', KEYS[1], 0, at - 1)
+    end
+    whole = front .. new .. whole
 end
-local whole = front .. new .. redis.call('GETRANGE', KEYS[1], at + #read, -1)
 redis.call('SET', KEYS[1], whole, 'KEEPTTL')
 return #whole

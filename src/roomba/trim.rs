@@ -41,6 +41,13 @@ pub struct Found {
     pub is_broken: bool,
 }
 
+impl Found {
+    /// Whether there is nothing to do but to cut off records that are too old.
+    pub fn is_only_old(&self) -> bool {
+        !self.is_disordered && !self.is_broken && self.duplicates + self.foreign == 0
+    }
+}
+
 impl AddAssign for Found {
     fn add_assign(&mut self, other: Self) {
         self.records += other.records;

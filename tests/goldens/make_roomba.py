@@ -41,16 +41,21 @@ def vacuum(data, oldest):
     return packed[header:]
 
 
+def value(rng):
+    """Of any kind that a series may hold."""
+    return rng.choice(
+        [rng.randrange(-300, 300), rng.random() * 1e6, -0.0, 0, 1.0, 1, True, 2**63, -(2**40), 1e300]
+    )
+
+
 def history(rng):
     timestamp = OLDEST - rng.randrange(0, 900)
     records = []
     for _ in range(rng.randrange(1, 40)):
         timestamp += rng.choice([0, 1, 10, 60, 60, 60])
         kind = rng.random()
-        value = rng.choice(
-            [rng.randrange(-300, 300), rng.random() * 1e6, -0.0, 0, 1.0, 1, True, 2**63, -(2**40), 1e300]
-        )
-        records.append((float(timestamp) if kind < 0.4 else timestamp + 0.25 if kind < 0.5 else timestamp, value))
+        stamp = float(timestamp) if kind < 0.4 else timestamp + 0.25 if kind < 0.5 else timestamp
+        records.append((stamp, value(rng)))
     if rng.random() < 0.3:
         rng.shuffle(records)
     if rng.random() < 0.3:

@@ -24,7 +24,7 @@ import msgpack
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "goldens"))
-from make_roomba import vacuum  # noqa: E402
+from make_roomba import vacuum, value  # noqa: E402
 
 
 class Redis:
@@ -50,12 +50,6 @@ class Redis:
             return line[1:]
         length = int(line[1:])
         return None if length < 0 else self.reader.read(length + 2)[:-2]
-
-
-def value(rng):
-    return rng.choice(
-        [rng.randrange(-300, 300), rng.random() * 1e6, -0.0, 0, 1.0, 1, True, 2**63, -(2**40), 1e300]
-    )
 
 
 def timestamps(rng, bound, margin, count):

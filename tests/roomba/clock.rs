@@ -16,18 +16,19 @@ use skyring::roomba::pass::{Company, Namespace, PassError, Trimmer};
 use super::*;
 
 /// A whole minute.
-const START_S: i64 = 1_700_000_040;
-const MINUTE_S: i64 = 60;
+pub const START_S: i64 = 1_700_000_040;
+pub const MINUTE_S: i64 = 60;
 
 /// Who feeds the series, and notices other writers by their lengths.
 #[derive(Clone, Default)]
-struct Feeder {
+pub struct Feeder {
     lengths: Rc<RefCell<HashMap<String, usize>>>,
+    newest: Rc<RefCell<HashMap<String, i64>>>,
     told: Rc<RefCell<HashMap<String, Tidings>>>,
 }
 
 impl Feeder {
-    fn append(&self, redis: &Redis, name: &str, bytes: &[u8]) {
+    pub fn append(&self, redis: &Redis, name: &str, bytes: &[u8]) {
         let mut append = redis::cmd("APPEND");
         append.arg(format!("metrics.{name}")).arg(bytes);
         let length: usize = append.query(&mut redis.connection()).unwrap();
@@ -36,6 +37,18 @@ impl Feeder {
         let told = told.entry(name.to_owned()).or_default();
         told.is_fed = true;
         told.is_doubtful |= length != before.unwrap_or(0) + bytes.len();
+    }
+
+    /// Notices those that are not later than all before, as a shard does.
+    pub fn note_times(&self, name: &str, seconds: impl Iterator<Item = i64>) {
+        let (mut newest, mut told) = (self.newest.borrow_mut(), self.told.borrow_mut());
+        let newest = newest.entry(name.to_owned()).or_default();
+        for second in seconds {
+            if second <= *newest {
+                told.entry(name.to_owned()).or_default().is_doubtful = true;
+            }
+            *newest = second.max(*newest);
+        }
     }
 }
 
@@ -52,15 +65,15 @@ impl Company for Feeder {
     }
 }
 
-struct World {
-    redis: Redis,
-    trimmer: Trimmer,
-    feeder: Feeder,
+pub struct World {
+    pub redis: Redis,
+    pub trimmer: Trimmer,
+    pub feeder: Feeder,
     namespace: Namespace,
 }
 
 impl World {
-    fn new(sets: &[&str]) -> World {
+    pub fn new(sets: &[&str]) -> World {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let settings = Settings::load(None, &sets).unwrap();
         let redis = Redis::start();
@@ -72,14 +85,23 @@ impl World {
         }
     }
 
-    fn pass(&mut self, now_s: i64) -> Result<(), PassError> {
+    pub fn pass(&mut self, now_s: i64) -> Result<(), PassError> {
         let mut feeder = self.feeder.clone();
         let none = HashSet::new();
         self.trimmer
             .pass(&self.namespace, &none, now_s, &mut feeder)
     }
 
-    fn seconds(&self, name: &str) -> Vec<i64> {
+    pub fn may_rest(&mut self, now_s: i64) -> bool {
+        self.trimmer.may_rest(now_s).unwrap()
+    }
+
+    /// Another trimmer, that knows nothing, in the place of this one.
+    pub fn restart(&mut self) {
+        self.trimmer = Trimmer::new(self.redis.connection(), false).unwrap();
+    }
+
+    pub fn seconds(&self, name: &str) -> Vec<i64> {
         let series = self.redis.series(name);
         let records = series.chunks(19);
         let second = |record: &[u8]| f64::from_be_bytes(record[2..10].try_into().unwrap()) as i64;
@@ -87,7 +109,7 @@ impl World {
     }
 }
 
-fn point(at_s: i64) -> Vec<u8> {
+pub fn point(at_s: i64) -> Vec<u8> {
     record(at_s as f64, at_s as f64 / 7.0)
 }
 

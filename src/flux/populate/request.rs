@@ -33,6 +33,9 @@ use crate::source::{Origin, Site, minute, prometheus};
 
 /// URLs in one request, at most.
 const URLS_MAX: usize = 64;
+/// Longest of all of them together, and longest target, in bytes.
+pub(super) const URLS_BYTES_MAX: usize = 32 << 10;
+const TARGET_BYTES_MAX: usize = 4096;
 /// Parameters of Graphite that a target is told from.
 const RENDER_PARAMETERS: [&str; 4] = ["from=", "until=", "format=", "target="];
 
@@ -48,8 +51,13 @@ pub enum Refusal {
     Type,
     #[error("metric: expected a name of letters, digits and any of . _ - % + / = :")]
     Metric,
-    #[error("fetch_resolution_urls: expected a list of at most {URLS_MAX} URLs, or its text")]
+    #[error(
+        "fetch_resolution_urls: expected a list, or its text, of at most {URLS_MAX} URLs of \
+         {URLS_BYTES_MAX} bytes in all"
+    )]
     Urls,
+    #[error("remote_target: expected at most {TARGET_BYTES_MAX} bytes")]
+    Target,
     #[error("fetch_resolution_urls: {0}")]
     Url(String),
     #[error("{0} is the host of no entry of vista.fetch, from which alone is fetched")]
@@ -89,12 +97,9 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
 fn refuse(refusal: &Refusal) -> Answer {
     let reason = match refusal {
         Refusal::Json => "invalid_json",
-        Refusal::Missing(_) | Refusal::Type | Refusal::Urls | Refusal::Url(_) => {
-            "invalid_parameters"
-        }
         Refusal::Metric => "metric_name",
         Refusal::Host(_) => "host_not_allowed",
-        Refusal::Login(_) => "invalid_parameters",
+        _ => "invalid_parameters",
     };
     Answer::bad(reason, &refusal.to_string())
 }
@@ -118,6 +123,9 @@ fn job(body: &Map<String, Value>, settings: &Settings, now: i64) -> Result<Job, 
         _ => return Err(Refusal::Type),
     };
     let remote_target = wanted("remote_target")?;
+    if remote_target.len() > TARGET_BYTES_MAX {
+        return Err(Refusal::Target);
+    }
     let metric = wanted("metric")?;
     let is_good = |c: char| c.is_ascii_alphanumeric() || "._-%+/=:".contains(c);
     if metric.len() > settings.horizon.name_bytes_max || !metric.chars().all(is_good) {
@@ -239,7 +247,11 @@ fn urls(value: Option<&Value>) -> Result<Vec<String>, Refusal> {
         Value::String(text) => Ok(text),
         _ => Err(Refusal::Urls),
     };
-    items.into_iter().map(text).collect()
+    let urls: Vec<String> = items.into_iter().map(text).collect::<Result<_, _>>()?;
+    let bytes: usize = urls.iter().map(String::len).sum();
+    (bytes <= URLS_BYTES_MAX)
+        .then_some(urls)
+        .ok_or(Refusal::Urls)
 }
 
 /// What one URL asks for.
@@ -375,4 +387,106 @@ fn decoded(text: &str) -> Result<String, Refusal> {
     (!text.contains(char::is_control))
         .then_some(text)
         .ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        let entry = |kind: &str| {
+            format!(
+                "{{ remote_host = 'http://h', remote_host_type = '{kind}', remote_target = 'a' }}"
+            )
+        };
+        let entries = format!(
+            "vista.fetch=[{}, {}]",
+            entry("graphite"),
+            entry("prometheus")
+        );
+        Settings::load(None, &[entries]).unwrap()
+    }
+
+    fn asked(kind: &str, urls: Value) -> Result<Vec<Ask>, Refusal> {
+        let body = json!({
+            "remote_host_type": kind, "remote_target": "a", "metric": "vista.a",
+            "fetch_resolution_urls": urls,
+        });
+        let Value::Object(body) = body else {
+            panic!("an object")
+        };
+        job(&body, &settings(), 1_795_295_764).map(|job| job.asks)
+    }
+
+    // The URLs are those of Skyline's own Vista, as its acceptance vectors give them.
+    #[test]
+    fn the_urls_of_vista_become_questions_oldest_first() {
+        let text = "\"['http://h/render/?from=-7days&until=-24hours&format=json&target=a', \
+                    'http://h/render/?from=1795274164&format=json&target=a', \
+                    'http://h/render/?from=-24hours&until=-6hours&format=json&target=a']\"";
+        let asks = asked("graphite", json!(text)).unwrap();
+        let spans: Vec<Range<i64>> = asks.iter().map(|ask| ask.span().clone()).collect();
+        let now = 1_795_295_760;
+        let ago = |seconds: i64| now - seconds;
+        assert_eq!(
+            spans,
+            [
+                ago(604_800)..ago(86_400) + 60,
+                ago(86_400)..ago(21_600) + 60,
+                ago(21_600)..now
+            ]
+        );
+        let url = "http://h/api/v1/query?query=goodpop%7Ba%3D%22b%22%7D[15d]";
+        for urls in [
+            json!([url]),
+            json!(format!("['{url}']")),
+            json!(format!("\"['{url}']\"")),
+        ] {
+            let wanted = Ask::Samples {
+                selector: "goodpop{a=\"b\"}".to_owned(),
+                span: ago(1_296_000)..now,
+            };
+            assert_eq!(asked("prometheus", urls), Ok(vec![wanted]));
+        }
+        let url = "http://h/api/v1/query_range?query=a%20%2b%20b&start=60&end=180&step=60s";
+        let wanted = Ask::Steps {
+            expression: "a + b".to_owned(),
+            span: 60..180,
+        };
+        assert_eq!(asked("prometheus", json!([url])), Ok(vec![wanted]));
+    }
+
+    // Signs that mean something in a URL are part of a target that nobody has encoded.
+    #[test]
+    fn a_target_is_all_that_stands_behind_its_name() {
+        for (written, wanted) in [
+            ("sumSeries(a.*,b)", "sumSeries(a.*,b)"),
+            ("a+b", "a+b"),
+            ("a%2Bb", "a+b"),
+            ("a.%2Fb", "a.%2Fb"),
+            ("a&b=c", "a&b=c"),
+            ("a#b?c", "a#b?c"),
+            ("a&until=-1hours", "a"),
+        ] {
+            let url = format!("http://h/render/?from=-2hours&target={written}");
+            let asks = asked("graphite", json!([url])).unwrap();
+            let Ask::Render { target, .. } = &asks[0] else {
+                panic!("{asks:?}")
+            };
+            assert_eq!(target, wanted);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_makes_it_panic(path in "(/render/|/api/v1/query|/x)", query in ".*") {
+            for kind in ["graphite", "prometheus"] {
+                let _ = asked(kind, json!([format!("http://h{path}?{query}")]));
+                let _ = asked(kind, json!(query.clone()));
+            }
+        }
+    }
 }
