@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::printable;
 use crate::settings::{DEFAULT_FILE, Settings, SettingsError};
-use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules, top};
+use crate::{generate, get, host, import, manual, owner, roomba, send, test_rules, top, vista};
 
 /// The command did not do what it was asked for.
 pub const EXIT_FAILED: u8 = 1;
@@ -108,6 +108,9 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Try what is fetched from Graphite and Prometheus
+    #[command(subcommand)]
+    Vista(VistaCommand),
     /// Print a file that goes with a server, such as its unit file
     ///
     /// What the file says of ports and limits is what the configuration says.
@@ -122,6 +125,33 @@ pub enum Command {
     Man {
         /// The command
         command: Option<String>,
+    },
+    /// Print the rows of a spreadsheet; what a running server calls to read one
+    #[command(hide = true)]
+    ReadWorkbook {
+        /// xls or xlsx
+        kind: String,
+        /// Most memory, in bytes
+        memory_bytes_max: u64,
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What can be tried of Vista.
+#[derive(Clone, Debug, Subcommand)]
+pub enum VistaCommand {
+    /// Fetch one entry now, and show what was asked, what came, and what of it would be
+    /// submitted
+    ///
+    /// Nothing is submitted. Ends with 1 if the entry is at fault, or if its source does
+    /// not answer as it should.
+    Test {
+        /// The metric's final name, or its remote_target
+        name: String,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        options: Options,
     },
 }
 
@@ -204,6 +234,9 @@ pub fn run(
             plot,
             options,
         } => with_settings(&options, |settings| get::run(settings, &metric, plot)),
+        Command::Vista(VistaCommand::Test { name, options }) => {
+            with_settings(&options, |settings| vista::trial::run(settings, &name))
+        }
         Command::Top(top) => with_settings(&top.options, |settings| {
             top::run(top.url.as_deref(), settings)
         }),
@@ -212,6 +245,11 @@ pub fn run(
         Command::Generate(options) => with_settings(&options.settings, |settings| {
             generate::run(&options, settings)
         }),
+        Command::ReadWorkbook {
+            kind,
+            memory_bytes_max,
+            file,
+        } => crate::flux::uploads::workbook::print(&kind, memory_bytes_max, &file),
     }
 }
 

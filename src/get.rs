@@ -2,7 +2,7 @@
 //! records, then sorted by timestamp, those of the same time in the order of their
 //! arrival.
 
-mod plot;
+pub(crate) mod plot;
 mod series;
 
 use std::fmt::Write;

@@ -9,7 +9,16 @@
 //! | `worker.metrics_received` | pass | metrics received, each once, if any |
 //! | `listen.udp_chunks_dropped` | pass | datagrams that the kernel had no room for, if any |
 //!
-//! Those about Flux are in `self_metrics/flux.rs`.
+//! Those about Flux are in `self_metrics/flux.rs`; and, if metrics are fetched:
+//!
+//! | `skyline.vista.<name>.` | each pass, if metrics are fetched |
+//! | --- | --- |
+//! | `fetcher.sent_to_flux` | metrics of which points were delivered, and histories begun |
+//! | `fetcher.time_to_fetch` | longest time that a question took, in whole seconds |
+//! | `fetcher.metrics_to_fetch` | entries |
+//! | `fetcher.metrics_fetched` | metrics in good answers |
+//! | `worker.metrics_sent_to_flux` | metrics of which points were delivered |
+//! | `worker.vista.fetcher.metrics.json` | 0: what Python's Vista keeps there |
 //!
 //! A pass takes `horizon.side_keys_s`. TCP listeners drop nothing for want of room,
 //! so Skyline's `listen.pickle_chunks_dropped` is never made. With
@@ -35,6 +44,7 @@ use crate::server::Handle;
 use crate::settings::Settings;
 use crate::shard::OwnedPoint;
 use crate::side_keys::{self, Board, now_s};
+use crate::vista::VistaStatus;
 
 use relay::{RelayError, Relayed};
 use waiting::Waiting;
@@ -127,6 +137,25 @@ struct Totals {
     stored: u64,
     kernel_drops: u64,
     passes: u64,
+    vista: Fetched,
+}
+
+/// What Vista counts.
+#[derive(Clone, Copy, Default)]
+struct Fetched {
+    fetched: u64,
+    delivered: u64,
+    populates: u64,
+}
+
+impl Fetched {
+    fn of(vista: &VistaStatus) -> Self {
+        Self {
+            fetched: vista.fetched,
+            delivered: vista.delivered,
+            populates: vista.populates,
+        }
+    }
 }
 
 impl Maker {
@@ -194,12 +223,14 @@ impl Maker {
             stored: listeners().map(|listener| listener.stored).sum(),
             kernel_drops: drops.sum(),
             passes: received.passes,
+            vista: Fetched::of(&status.vista),
         };
         let Some(before) = self.before.replace(now) else {
             return;
         };
         let stored = now.stored.saturating_sub(before.stored);
         self.put(settings, "worker.datapoints_sent_to_redis", stored as f64);
+        self.make_vista(settings, &status.vista, &before.vista);
         if now.passes > before.passes && received.metrics_received > 0 {
             let metrics = received.metrics_received as f64;
             self.put(settings, "worker.metrics_received", metrics);
@@ -207,6 +238,26 @@ impl Maker {
         let drops = now.kernel_drops.saturating_sub(before.kernel_drops);
         if drops > 0 {
             self.put(settings, "listen.udp_chunks_dropped", drops as f64);
+        }
+    }
+
+    fn make_vista(&mut self, settings: &Settings, vista: &VistaStatus, before: &Fetched) {
+        if !vista.enabled || vista.entries.is_empty() {
+            return;
+        }
+        let now = Fetched::of(vista);
+        let delivered = now.delivered.saturating_sub(before.delivered);
+        let populates = now.populates.saturating_sub(before.populates);
+        let fetched = now.fetched.saturating_sub(before.fetched);
+        for (name, value) in [
+            ("fetcher.sent_to_flux", delivered + populates),
+            ("fetcher.time_to_fetch", vista.slowest_ms / 1000),
+            ("fetcher.metrics_to_fetch", vista.entries.len() as u64),
+            ("fetcher.metrics_fetched", fetched),
+            ("worker.metrics_sent_to_flux", delivered),
+            ("worker.vista.fetcher.metrics.json", 0),
+        ] {
+            self.put_of(settings, "vista", name, value as f64);
         }
     }
 

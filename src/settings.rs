@@ -23,7 +23,7 @@ use crate::stats::Source;
 pub use fault::{Fault, Place, SettingsError};
 pub use records::{
     Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
-    ShardTable,
+    SecretFile, Several, ShardTable,
 };
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
@@ -312,7 +312,7 @@ table! {
     /// The cluster of Skyline instances, each of which stores its share of the
     /// metrics.
     [cluster = "cluster"] ClusterSettings {
-        /// This node's name in `shards`.
+        /// This node's name in `shards`; the default is the host's name.
         node: String = crate::host::name(), 1..=255, "bytes";
         /// Skyline's HORIZON_SHARDS: each node's name and number, 0 to n-1 without a
         /// gap, the same on all nodes; {} = no cluster.
@@ -346,7 +346,8 @@ table! {
     [self_metrics = "self_metrics"] SelfMetricsSettings {
         /// Whether this server's own are made.
         enabled: bool = false;
-        /// Skyline's SERVER_METRICS_NAME, a part of their names; "" drops the part.
+        /// Skyline's SERVER_METRICS_NAME, a part of their names; the default is the
+        /// host's name, "" drops the part.
         name: String = crate::host::name(), 0..=255, "bytes";
         /// `host:port` of the carbon pickle receiver that they are sent to, with those
         /// that Skyline's programs leave in Redis; "" = this server takes its own
@@ -487,7 +488,7 @@ table! {
         workbook_bytes_max: usize = 512 << 20, 64 << 20..=1 << 40, "bytes";
     }
 
-    /// Metrics fetched from Graphite and Prometheus. Not yet in force.
+    /// Metrics fetched from Graphite and Prometheus.
     [vista = "vista"] VistaSettings {
         /// Whether they are fetched; off on a hot standby.
         enabled: bool = true;
@@ -499,6 +500,20 @@ table! {
         answer_timeout_s: u32 = 45, 1..=3600, "seconds";
         /// Largest answer of a source, uncompressed.
         answer_bytes_max: usize = 64 << 20, 65_536..=1 << 30, "bytes";
+        /// How long after the end of a minute its points are asked for, so that the
+        /// source has them.
+        delay_s: u32 = 5, 0..=50, "seconds";
+        /// Requests to one source at a time.
+        source_requests_max: u32 = 8, 1..=256, "requests";
+        /// Targets in one request to Graphite, Skyline's VISTA_GRAPHITE_BATCH_SIZE.
+        batch_targets_max: u32 = 20, 1..=100, "targets";
+        /// Gaps and histories of one source that are filled at a time.
+        backfills_max: u32 = 2, 1..=64, "metrics";
+        /// Gaps and histories of one source that are begun in a minute, oldest first.
+        backfills_per_minute: u32 = 300, 1..=60_000, "metrics";
+        /// How often the filling of one gap or history is tried; then the metric is
+        /// fetched without it.
+        populate_tries_max: u32 = 4, 1..=100, "tries";
     }
 
     /// The page for operators: dashboard, /healthz, /readyz, /metrics, /api/status.
@@ -531,7 +546,22 @@ impl Settings {
 
     /// All settings as TOML with their comments, secrets masked.
     pub fn to_toml(&self) -> String {
-        let default = Self::default();
+        self.to_toml_with(&Self::default())
+    }
+
+    /// The defaults on a host whose name and user are not known yet.
+    pub fn of_no_host() -> Self {
+        let mut settings = Self {
+            state_dir: PathBuf::from(crate::host::STATE_DIR),
+            ..Self::default()
+        };
+        settings.cluster.node = "localhost".to_owned();
+        settings.self_metrics.name = "localhost".to_owned();
+        settings
+    }
+
+    /// As [`Settings::to_toml`], with these as the defaults that comments tell of.
+    pub fn to_toml_with(&self, default: &Self) -> String {
         let mut out = String::new();
         let mut section = "";
         for entry in ENTRIES {
@@ -545,7 +575,7 @@ impl Settings {
             push_comment(&mut out, entry.doc);
             push_comment(
                 &mut out,
-                &[&format!(" Default: {}", entry.default_text(&default))],
+                &[&format!(" Default: {}", entry.default_text(default))],
             );
             if entry.is_reloadable() {
                 push_comment(&mut out, &[" A reload changes it."]);

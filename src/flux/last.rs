@@ -69,6 +69,18 @@ enum Link {
     Down,
 }
 
+/// The last timestamps in Redis, asked for once, for a command that needs no server.
+///
+/// # Errors
+///
+/// When Redis cannot be asked.
+pub(crate) async fn noted(
+    redis: &mut MultiplexedConnection,
+    metrics: &[&str],
+) -> RedisResult<Vec<Option<i64>>> {
+    store::look_up(redis, metrics).await
+}
+
 /// What became of points that asked to pass.
 pub(super) struct Passed {
     /// Those that do; each of them must be settled.
@@ -211,8 +223,7 @@ impl Last {
         let both = metrics.iter().zip(known);
         let last = both.map(|(metric, known)| match known {
             Some(last) => last,
-            // What was delivered may not have been told yet.
-            None => asked.next().flatten().max(table.own(metric)),
+            None => asked.next().flatten().max(table.untold(metric)),
         });
         Ok(last.collect())
     }
@@ -265,6 +276,7 @@ impl Last {
                     match news {
                         News::Changed(metric) => table.forget(&metric),
                         News::AllChanged => table.forget_all(),
+                        News::Emptied => table.empty(),
                         News::Gone => table.set_keeps(false),
                     }
                 }
@@ -313,7 +325,7 @@ impl Last {
                 Err(error) => Err(error),
             };
             match written {
-                Ok(true) => {}
+                Ok(true) => self.table().note_written(marks),
                 Ok(false) => {
                     self.give_back(marks);
                     return Err((ErrorKind::Io, "others write flux.last.* all the time").into());

@@ -14,7 +14,7 @@
 //! source, so that a slow one holds up no other.
 
 pub mod job;
-mod last;
+pub(crate) mod last;
 pub mod request;
 mod work;
 
@@ -61,6 +61,8 @@ pub struct Progress {
     /// Points that were fetched and are not stored: the skip lists say so, or they are
     /// older than `redis.full_duration_s`.
     pub refused: u64,
+    /// Whether it failed for want of a server that may be there again later.
+    pub may_pass: bool,
 }
 
 /// What is done with a history.
@@ -94,6 +96,7 @@ impl Ticket {
         }
         Progress {
             state: State::Failed("the server is ending".to_owned()),
+            may_pass: true,
             ..self.progress()
         }
     }
@@ -159,6 +162,7 @@ impl Populate {
             at_s: from_s,
             points: 0,
             refused: 0,
+            may_pass: false,
         });
         queue.push(job, progress, ticket.clone());
         drop(queue);
@@ -213,6 +217,7 @@ impl Drop for End {
             let is_open = matches!(progress.state, State::Waiting | State::Running);
             if is_open {
                 progress.state = State::Failed("it was broken off".to_owned());
+                progress.may_pass = true;
             }
             is_open
         });
@@ -350,6 +355,7 @@ mod tests {
             at_s: 0,
             points: 0,
             refused: 0,
+            may_pass: false,
         });
         queue.push(job, progress, ticket);
     }
@@ -383,6 +389,7 @@ mod tests {
             at_s: 0,
             points: 7,
             refused: 0,
+            may_pass: false,
         };
         queue.end(&origin("http://b"), "b1", &over);
         assert_eq!(metrics(&mut queue, &bounds), [] as [&str; 0]);

@@ -7,7 +7,7 @@ use ratatui_core::symbols::Marker;
 use ratatui_core::widgets::Widget;
 use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
 
-use super::series::Sample;
+pub(crate) use super::series::Sample;
 use crate::logging::printable;
 
 /// Columns and rows where there is no terminal.
@@ -16,7 +16,7 @@ const SIZE: (u16, u16) = (80, 24);
 const ROWS_MAX: u16 = 30;
 
 /// Columns and rows of the terminal that standard output is.
-pub(super) fn terminal_size() -> (u16, u16) {
+pub(crate) fn terminal_size() -> (u16, u16) {
     match rustix::termios::tcgetwinsize(std::io::stdout()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
         _ => SIZE,
@@ -24,7 +24,7 @@ pub(super) fn terminal_size() -> (u16, u16) {
 }
 
 /// The chart below a line that says what it shows, in `size` columns and rows.
-pub(super) fn draw(metric: &str, samples: &[Sample], size: (u16, u16)) -> String {
+pub(crate) fn draw(metric: &str, samples: &[Sample], size: (u16, u16)) -> String {
     let points: Vec<(f64, f64)> = samples
         .iter()
         .map(|sample| (sample.timestamp.as_f64(), sample.value.as_f64()))

@@ -12,9 +12,19 @@ const FAULTS_MAX: usize = 20;
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     pub timestamp: Number,
     pub value: Number,
+}
+
+impl Sample {
+    /// A point of these numbers.
+    pub fn of(timestamp_s: i64, value: f64) -> Self {
+        Self {
+            timestamp: Number::Int(timestamp_s),
+            value: Number::Float(value),
+        }
+    }
 }
 
 /// A place of the series that holds no record.

@@ -326,6 +326,85 @@ impl Value for Vec<Method> {
     }
 }
 
+/// What to do with a target that has several series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Several {
+    /// Take none, and say how many there are.
+    Error,
+    /// Take the first that the source names, as Skyline's Vista does.
+    First,
+}
+
+impl Value for Several {
+    fn parse(value: Span<'_>, _: Limits) -> Result<Self, Bad> {
+        match value.get_ref() {
+            DeValue::String(text) if text == "error" => Ok(Self::Error),
+            DeValue::String(text) if text == "first" => Ok(Self::First),
+            _ => Err(bad(value)),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(match self {
+            Self::Error => "error",
+            Self::First => "first",
+        })
+    }
+
+    fn expected(_: Limits) -> String {
+        "\"error\" or \"first\"".to_owned()
+    }
+}
+
+/// A file whose contents are a secret, read when the settings are. One that cannot be
+/// read is a fault of what needs it alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    path: PathBuf,
+    secret: Result<Secret, String>,
+}
+
+impl SecretFile {
+    /// Its contents, without the line end.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub fn secret(&self) -> Result<&Secret, &str> {
+        self.secret.as_ref().map_err(String::as_str)
+    }
+}
+
+impl fmt::Debug for SecretFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretFile({})", self.path.display())
+    }
+}
+
+impl Value for SecretFile {
+    fn parse(value: Span<'_>, limits: Limits) -> Result<Self, Bad> {
+        let path = PathBuf::parse(value, limits)?;
+        let contents = std::fs::read_to_string(&path);
+        let secret = match contents.as_deref().map(str::trim_end) {
+            Ok("") => Err(format!("{} is empty", path.display())),
+            Ok(text) if text.contains(char::is_control) => {
+                Err(format!("{} must hold one line, the secret", path.display()))
+            }
+            Ok(text) => Ok(Secret::from(text)),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        };
+        Ok(Self { path, secret })
+    }
+
+    fn show(&self) -> String {
+        self.path.show()
+    }
+
+    fn expected(limits: Limits) -> String {
+        PathBuf::expected(limits)
+    }
+}
+
 macro_rules! record {
     (
         $(#[doc = $about:literal])+
@@ -463,6 +542,62 @@ record! {
         insecure: bool = false, TEXT_LIMITS;
         /// Resolutions at which history is fetched once.
         populate_at_resolutions: Vec<String> = Vec::new(), TEXT_LIMITS;
+        /// File that holds the API key.
+        api_key_file: Option<SecretFile> = None, TEXT_LIMITS;
+        /// File that holds the bearer token.
+        token_file: Option<SecretFile> = None, TEXT_LIMITS;
+        /// File that holds the password.
+        password_file: Option<SecretFile> = None, TEXT_LIMITS;
+        /// What to do with a target that has several series.
+        several: Several = Several::Error, TEXT_LIMITS;
+    }
+}
+
+impl Fetch {
+    /// The API key, wherever it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetch::password`].
+    pub fn api_key(&self) -> Result<Option<&Secret>, String> {
+        either("api_key", self.api_key.as_ref(), self.api_key_file.as_ref())
+    }
+
+    /// The bearer token, wherever it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetch::password`].
+    pub fn token(&self) -> Result<Option<&Secret>, String> {
+        either("token", self.token.as_ref(), self.token_file.as_ref())
+    }
+
+    /// The password, wherever it stands.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: the file could not be read, or both were given.
+    pub fn password(&self) -> Result<Option<&Secret>, String> {
+        either(
+            "password",
+            self.password.as_ref(),
+            self.password_file.as_ref(),
+        )
+    }
+}
+
+fn either<'a>(
+    name: &str,
+    text: Option<&'a Secret>,
+    file: Option<&'a SecretFile>,
+) -> Result<Option<&'a Secret>, String> {
+    match (text, file) {
+        (Some(_), Some(_)) => Err(format!("{name} and {name}_file are both set: remove one")),
+        (text, None) => Ok(text),
+        (None, Some(file)) => match file.secret() {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) => Err(format!("{name}_file: {error}")),
+        },
     }
 }
 

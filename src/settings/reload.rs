@@ -66,6 +66,14 @@ const RELOADABLE: &[&str] = &[
     "self_metrics.enabled",
     "self_metrics.name",
     "self_metrics.carbon",
+    "vista.enabled",
+    "vista.fetch",
+    "vista.delay_s",
+    "vista.source_requests_max",
+    "vista.batch_targets_max",
+    "vista.backfills_max",
+    "vista.backfills_per_minute",
+    "vista.populate_tries_max",
 ];
 
 /// A setting that a reload found changed.

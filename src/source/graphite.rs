@@ -126,6 +126,11 @@ impl Render {
         self.from.strip_prefix('-').and_then(span_s)
     }
 
+    /// How far back from now it ends, if `until` is relative, such as `-1minutes`.
+    pub fn until_span_s(&self) -> Option<i64> {
+        self.until.as_deref()?.strip_prefix('-').and_then(span_s)
+    }
+
     /// The query for these targets. Graphite's `from` is left open and its `until`
     /// closed, and both are cut to whole steps, so that each is asked for one second
     /// earlier.

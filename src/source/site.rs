@@ -90,6 +90,8 @@ pub enum SiteError {
     Url,
     #[error("remote_host: expected no ? and no #: the path and query belong into uri")]
     Query,
+    #[error("{0}")]
+    SecretFile(String),
     #[error("two logins: set one of token, user and password, or a login in remote_host")]
     TwoLogins,
     #[error("password: a password needs a user")]
@@ -128,10 +130,13 @@ impl Site {
     /// When its elements do not fit together, or its `ca_file` cannot be used.
     pub fn of(fetch: &Fetch) -> Result<Self, SiteError> {
         let mut site = Self::at(&fetch.remote_host)?;
-        let set = |secret: &Option<Secret>| secret.clone().filter(|it| is_set(it.expose()));
+        let set = |secret: Result<Option<&Secret>, String>| {
+            let secret = secret.map_err(SiteError::SecretFile)?;
+            Ok(secret.filter(|it| is_set(it.expose())).cloned())
+        };
         let user = fetch.user.as_deref().filter(|user| is_set(user));
-        site.log_in(set(&fetch.token), user, set(&fetch.password))?;
-        if let Some(key) = set(&fetch.api_key) {
+        site.log_in(set(fetch.token())?, user, set(fetch.password())?)?;
+        if let Some(key) = set(fetch.api_key())? {
             let name = fetch.api_key_header.as_deref().unwrap_or(API_KEY_HEADER);
             let header = header_name(name).ok_or(SiteError::KeyHeader(name.to_owned()))?;
             site.headers

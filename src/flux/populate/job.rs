@@ -12,6 +12,9 @@ use crate::source::{Site, minute, prometheus};
 const STEP: i64 = minute::MINUTE;
 /// Raw samples are asked for in pieces of this many seconds.
 const SAMPLES_PIECE: i64 = 86_400;
+/// A gap is asked of Graphite in windows of this many seconds, or in this many windows.
+const GRAPHITE_GAP: i64 = 21_600;
+const GRAPHITE_GAPS_MAX: i64 = 400;
 /// So much younger than the age of an archive is what is asked of it, in seconds:
 /// Graphite answers a whole window from a coarser archive if its first second has
 /// just left the finer one.
@@ -101,7 +104,11 @@ impl Job {
         now: i64,
     ) -> Result<Self, JobError> {
         let span = minute::floor(from)..minute::floor(now);
-        Self::of(fetch, metric, site, vec![span], false)
+        let spans = match fetch.remote_host_type {
+            RemoteHostType::Graphite => graphite_gap(&span),
+            RemoteHostType::Prometheus => vec![span],
+        };
+        Self::of(fetch, metric, site, spans, false)
     }
 
     fn of(
@@ -213,6 +220,22 @@ impl Ask {
     }
 }
 
+/// Graphite answers a whole window from the archive that reaches back to its beginning:
+/// in short ones, counted back from the end, only the oldest is coarser than it need be.
+fn graphite_gap(span: &Range<i64>) -> Vec<Range<i64>> {
+    let length = GRAPHITE_GAP.max((span.end - span.start) / GRAPHITE_GAPS_MAX);
+    let length = minute::floor(length + STEP - 1);
+    let mut spans = Vec::new();
+    let mut end = span.end;
+    while end > span.start {
+        let start = (end - length).max(span.start);
+        spans.push(start..end);
+        end = start;
+    }
+    spans.reverse();
+    spans
+}
+
 fn pieces(span: Range<i64>, length: i64) -> Vec<Range<i64>> {
     let count = (span.end - span.start).max(0).div_euclid(length) + 1;
     (0..count)
@@ -312,5 +335,33 @@ mod tests {
         assert_eq!(found, [60..86_460, 86_460..172_860, 172_860..199_980]);
         assert_eq!(ask.pieces(199_980), []);
         assert_eq!(ask.pieces(500_000), []);
+    }
+
+    // Of a long window Graphite answers even the newest points coarsely.
+    #[test]
+    fn a_gap_is_asked_of_graphite_in_short_windows_without_a_gap() {
+        let graphite = "remote_host_type = 'graphite'\nremote_target = 'a'";
+        let fetch = fetch(graphite);
+        let site = Arc::new(Site::of(&fetch).unwrap());
+        let now = 1_795_295_764;
+        for behind in [400, 7200, 2 * 86_400, 20 * 86_400, 4000 * 86_400] {
+            let from = now - behind;
+            let job = Job::gap(&fetch, "a".to_owned(), site.clone(), from, now).unwrap();
+            assert_eq!(job.span(), (minute::floor(from), minute::floor(now)));
+            let spans: Vec<_> = job.asks.iter().map(|ask| ask.span().clone()).collect();
+            assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert!(
+                spans
+                    .iter()
+                    .all(|span| span.start % 60 == 0 && !span.is_empty())
+            );
+            assert!(
+                spans.len() as i64 <= GRAPHITE_GAPS_MAX + 1,
+                "{}",
+                spans.len()
+            );
+            let newest = spans.last().unwrap();
+            assert!(behind > 1000 * 86_400 || newest.end - newest.start <= GRAPHITE_GAP);
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use redis::RedisResult;
+use redis::aio::MultiplexedConnection;
+
 use super::Shared;
 use super::job::Job;
 use crate::point::Number;
@@ -28,14 +31,12 @@ pub(super) async fn last(
     settings: &Settings,
     job: &Job,
 ) -> Result<Option<i64>, String> {
-    let noted = shared.intake.last(&[&job.metric]).await;
-    let noted = noted.map_err(|error| format!("Redis cannot be asked: {error}"))?;
+    let noted = shared.intake.last(&[&job.metric]).await.map_err(refused)?;
     let noted = noted.into_iter().next().flatten();
     if settings.graphite.carbon_pickle.is_none() {
-        let key = format!("{}{}", settings.redis.namespace, job.metric);
-        let tail = tail(shared, &key).await;
-        let stored = tail.map_err(|error| format!("Redis cannot be asked: {error}"))?;
-        return Ok(noted.max(stored));
+        let mut redis = shared.intake.redis().await.map_err(refused)?;
+        let stored = stored(&mut redis, &settings.redis.namespace, &[&job.metric]).await;
+        return Ok(noted.max(stored.map_err(refused)?.into_iter().next().flatten()));
     }
     if noted.is_some() {
         return Ok(noted);
@@ -58,6 +59,10 @@ pub(super) async fn last(
     Ok(None)
 }
 
+fn refused(error: redis::RedisError) -> String {
+    format!("Redis cannot be asked: {error}")
+}
+
 async fn in_graphite(
     shared: &Shared,
     site: &Site,
@@ -77,13 +82,23 @@ async fn in_graphite(
     }
 }
 
-/// The newest time in the end of a series.
-async fn tail(shared: &Shared, key: &str) -> redis::RedisResult<Option<i64>> {
-    let mut redis = shared.intake.redis().await?;
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(key).arg(-TAIL_BYTES).arg(-1);
-    let tail: Vec<u8> = command.query_async(&mut redis).await?;
-    Ok(newest(&tail))
+/// The newest time in the end of each metric's series in Redis.
+///
+/// # Errors
+///
+/// When Redis cannot be asked.
+pub(crate) async fn stored(
+    redis: &mut MultiplexedConnection,
+    namespace: &str,
+    metrics: &[&str],
+) -> RedisResult<Vec<Option<i64>>> {
+    let mut commands = redis::pipe();
+    for metric in metrics {
+        let key = format!("{namespace}{metric}");
+        commands.cmd("GETRANGE").arg(key).arg(-TAIL_BYTES).arg(-1);
+    }
+    let tails: Vec<Vec<u8>> = commands.query_async(redis).await?;
+    Ok(tails.iter().map(|tail| newest(tail)).collect())
 }
 
 /// The newest time among records of which the first may be cut.

@@ -35,7 +35,10 @@ pub(super) async fn run(shared: &Shared, job: Job, progress: &watch::Sender<Prog
     };
     let state = match work.all().await {
         Ok(()) => State::Done,
-        Err(why) => State::Failed(why),
+        Err(Fault { why, may_pass }) => {
+            progress.send_modify(|progress| progress.may_pass = may_pass);
+            State::Failed(why)
+        }
     };
     let Progress { points, .. } = *progress.borrow();
     let metric = job.metric.escape_debug();
@@ -49,6 +52,30 @@ pub(super) async fn run(shared: &Shared, job: Job, progress: &watch::Sender<Prog
     progress.send_modify(|progress| progress.state = state);
 }
 
+/// Why a history is given up.
+struct Fault {
+    why: String,
+    /// Whether it lies in a server that is away or has too much to do.
+    may_pass: bool,
+}
+
+/// Redis, or the Graphite beside it, cannot be asked.
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        let may_pass = true;
+        Self { why, may_pass }
+    }
+}
+
+impl From<FetchError> for Fault {
+    fn from(error: FetchError) -> Self {
+        Self {
+            why: error.to_string(),
+            may_pass: error.is_transient() || error.is_of_the_source(),
+        }
+    }
+}
+
 struct Work<'a> {
     shared: &'a Shared,
     settings: std::sync::Arc<Settings>,
@@ -59,7 +86,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn all(&mut self) -> Result<(), String> {
+    async fn all(&mut self) -> Result<(), Fault> {
         let (from, to) = self.job.span();
         let mut last = last::last(self.shared, &self.settings, self.job).await?;
         if last.is_some_and(|last| last > to - RECENT_S) {
@@ -81,7 +108,7 @@ impl Work<'_> {
                     Ok(reply) => reply,
                     Err(error) => {
                         let Some([older, newer]) = halves(&error, &piece) else {
-                            return Err(error.to_string());
+                            return Err(error.into());
                         };
                         todo.extend([newer, older]);
                         continue;
@@ -146,7 +173,7 @@ impl Work<'_> {
 
     /// The points of the one series of a piece, at most one a minute. That there is no
     /// series is no fault: it may be younger than the piece.
-    fn samples(&mut self, ask: &Ask, reply: Reply) -> Result<Vec<Sample>, String> {
+    fn samples(&mut self, ask: &Ask, reply: Reply) -> Result<Vec<Sample>, FetchError> {
         for warning in &reply.warnings {
             let metric = self.job.metric.escape_debug();
             tracing::warn!("the history of {metric} from {}: {warning}", self.job.site);
@@ -154,7 +181,7 @@ impl Work<'_> {
         let series = match reply.only() {
             Ok(series) => series,
             Err(FetchError::NoSeries) => return Ok(Vec::new()),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error),
         };
         let samples = series.samples;
         let newest = samples.len().saturating_sub(RESOLUTION_POINTS);
@@ -170,13 +197,16 @@ impl Work<'_> {
     }
 
     /// Delivers what is newer than `last`, which becomes the newest of it.
-    async fn deliver(&self, samples: Vec<Sample>, last: &mut Option<i64>) -> Result<(), String> {
+    async fn deliver(&self, samples: Vec<Sample>, last: &mut Option<i64>) -> Result<(), Fault> {
         let is_new = |sample: &&Sample| Some(sample.timestamp) > *last;
         let new: Vec<Sample> = samples.iter().filter(is_new).copied().collect();
         for some in new.chunks(POINTS_MAX) {
             let receipt = self.hand_over(some).await?;
             if receipt.skipped >= some.len() as u64 {
-                return Err("the skip lists name the metric".to_owned());
+                return Err(Fault {
+                    why: "the skip lists name the metric".to_owned(),
+                    may_pass: false,
+                });
             }
             self.progress.send_modify(|progress| {
                 progress.points += receipt.taken;

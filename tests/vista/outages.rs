@@ -1,0 +1,69 @@
+//! A source that is away leaves no gap behind it, and nobody else notices.
+
+use super::gate::Gate;
+use super::world::World;
+use super::{DAY_S, HOUR_S, entry, minute, plan, prometheus, records, write};
+use crate::fixture::graphite_web::GraphiteWeb;
+use crate::fixture::redis::Redis;
+
+/// Both kinds of source away for so long, and one that is not.
+fn outage(outage_s: i64) {
+    let begin = minute() - outage_s - 2 * HOUR_S;
+    let end = minute();
+    let web = GraphiteWeb::start();
+    for metric in ["a", "steady"] {
+        write(&web, metric, 60, begin - HOUR_S..end);
+    }
+    let server = prometheus(begin - HOUR_S..end);
+    let (graphite, back) = (Gate::to(web.address()), Gate::to(server.address()));
+    let redis = Redis::start();
+    let entries = [
+        entry(&graphite.url(), "graphite", "a", ""),
+        entry(&back.url(), "prometheus", "back", ""),
+        entry(&web.url(), "graphite", "steady", ""),
+    ];
+    let world = World::start(&plan(&redis, &entries), begin + 20);
+    world.run_for(600);
+    let before = graphite.tried();
+    for gate in [&graphite, &back] {
+        gate.close();
+    }
+    world.run_for(outage_s);
+    let steady = records((begin - 600..begin + 600 + outage_s).step_by(60));
+    assert_eq!(redis.series("steady"), steady);
+    let tried = graphite.tried() - before;
+    assert!(tried as i64 <= 12 + outage_s / 30, "{tried} tries");
+    world.wait_for(0, "the source was failing", |entry| {
+        entry["state"] == "failing"
+    });
+    for gate in [&graphite, &back] {
+        gate.open();
+    }
+    world.run_for(600);
+    let until = begin + 1200 + outage_s;
+    assert_eq!(redis.series("a"), records((begin - 600..until).step_by(60)));
+    assert_eq!(
+        redis.series("back"),
+        records((begin - 300..until).step_by(60))
+    );
+    world.wait_for(0, "the source was good again", |entry| {
+        entry["state"] == "ok"
+    });
+    assert_eq!(world.status()["populates"], 2);
+    world.finish();
+}
+
+#[test]
+fn ten_minutes_away_leave_no_gap() {
+    outage(600);
+}
+
+#[test]
+fn two_hours_away_leave_no_gap() {
+    outage(2 * HOUR_S);
+}
+
+#[test]
+fn two_days_away_leave_no_gap() {
+    outage(2 * DAY_S);
+}
