@@ -4,7 +4,8 @@
 //!
 //! 100,000 metrics, frames of 500 points, all metrics known. Every step holds
 //! those before it, so the difference of two lines is one step. Beside them:
-//! the hash that says which cluster node owns a name, and the encoder alone.
+//! the hash that says which cluster node owns a name, the encoder alone, and
+//! appending under an operator's rules: 20 that fit nothing, one that renames all.
 //!
 //! `cargo bench --bench path` prints the table; `-- --test` runs it tiny.
 
@@ -34,22 +35,32 @@ fn main() {
         .collect();
 
     let mut decoder = Decoder::new();
-    let mut appended = Path::new();
-    let mut flushed = Path::new();
-    let mut settled = Path::new();
-    for path in [&mut appended, &mut flushed, &mut settled] {
+    let mut appended = Path::new("[]");
+    let mut flushed = Path::new("[]");
+    let mut settled = Path::new("[]");
+    let mut unfitted = Path::new(&unfitting());
+    let mut renamed = Path::new("[{ prefix = 'servers.', action = 'rename', to = 'hosts.' }]");
+    for path in [
+        &mut appended,
+        &mut flushed,
+        &mut settled,
+        &mut unfitted,
+        &mut renamed,
+    ] {
         path.round(&mut decoder, &frames, Step::Settle);
         assert_eq!(path.stored(), metrics as u64);
         path.is_warm = true;
     }
 
-    let mut steps: [(&str, Vec<f64>); 6] = [
+    let mut steps: [(&str, Vec<f64>); 8] = [
         ("adler2 of the name", Vec::new()),
         ("encode alone", Vec::new()),
         ("decode", Vec::new()),
         ("decode, append", Vec::new()),
         ("decode, append, flush", Vec::new()),
         ("decode, append, flush, settle", Vec::new()),
+        ("decode, append, 20 rules", Vec::new()),
+        ("decode, append, all renamed", Vec::new()),
     ];
     for _ in 0..rounds {
         let mut measure = |step: usize, work: &mut dyn FnMut()| {
@@ -85,6 +96,12 @@ fn main() {
         measure(5, &mut || {
             settled.round(&mut decoder, &frames, Step::Settle)
         });
+        for (step, path) in [(6, &mut unfitted), (7, &mut renamed)] {
+            measure(step, &mut || {
+                path.round(&mut decoder, &frames, Step::Append)
+            });
+            path.settle_all();
+        }
     }
     assert_eq!(settled.stored(), (rounds as u64 + 1) * metrics as u64);
     for (step, mut times) in steps {
@@ -110,8 +127,10 @@ struct Path {
 }
 
 impl Path {
-    fn new() -> Self {
-        let settings = Settings::default();
+    /// Under these rules of an operator, as TOML writes their list.
+    fn new(rules: &str) -> Self {
+        let rules = format!("rule={rules}");
+        let settings = Settings::load(None, &[rules]).expect("good rules");
         let mut pipeline = Pipeline::new(&settings, Arc::new(Budget::new(1 << 40, 0)));
         pipeline.connect();
         Self {
@@ -188,6 +207,12 @@ impl Path {
     fn stored(&self) -> u64 {
         self.pipeline.counts.sources[Source::Pickle as usize].stored
     }
+}
+
+/// Rules of which none fits a name.
+fn unfitting() -> String {
+    let rules = (0..20).map(|n| format!("{{ match = '^nobody{n}\\.', action = 'drop' }}"));
+    format!("[{}]", rules.collect::<Vec<_>>().join(", "))
 }
 
 fn encode(names: &[String]) {

@@ -8,6 +8,7 @@
 //! | `/api/status` | the same numbers as JSON, the last two seconds, the last faults |
 //! | `/api/history?after=N` | the last half hour, or what came after row N of it |
 //! | `/api/talkers` | who brings the most |
+//! | `/api/vista?find=TEXT` | the entries of Vista that have it in their name, source, state or error |
 //!
 //! It has a thread and a small runtime of its own, and asks the shards only
 //! when somebody asks it, so that it costs the data plane nothing.
@@ -104,6 +105,7 @@ fn router(handle: Arc<Handle>) -> Router {
         .route("/api/status", get(api_status))
         .route("/api/history", get(api_history))
         .route("/api/talkers", get(api_talkers))
+        .route("/api/vista", get(api_vista))
         .with_state(handle)
 }
 
@@ -160,6 +162,19 @@ async fn api_history(
     let history = handle.boards.history.lock();
     let history = history.unwrap_or_else(PoisonError::into_inner);
     (NO_STORE, Json(history.after(after))).into_response()
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Find {
+    #[serde(default)]
+    find: String,
+}
+
+async fn api_vista(
+    State(handle): State<Arc<Handle>>,
+    Query(Find { find }): Query<Find>,
+) -> Response {
+    (NO_STORE, Json(handle.vista(&find))).into_response()
 }
 
 async fn api_talkers(State(handle): State<Arc<Handle>>) -> Response {

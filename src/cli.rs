@@ -126,6 +126,16 @@ pub enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Print the rows of a spreadsheet; what a running server calls to read one
+    #[command(hide = true)]
+    ReadWorkbook {
+        /// xls or xlsx
+        kind: String,
+        /// Most memory, in bytes
+        memory_bytes_max: u64,
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// What can be tried of Vista.
@@ -235,6 +245,11 @@ pub fn run(
         Command::Generate(options) => with_settings(&options.settings, |settings| {
             generate::run(&options, settings)
         }),
+        Command::ReadWorkbook {
+            kind,
+            memory_bytes_max,
+            file,
+        } => crate::flux::uploads::workbook::print(&kind, memory_bytes_max, &file),
     }
 }
 

@@ -32,6 +32,7 @@ mod quota;
 pub mod status;
 mod store;
 mod telegraf;
+pub mod uploads;
 mod victoria;
 
 use std::io;
@@ -64,7 +65,7 @@ const NICE: i32 = 5;
 /// Memory of a connection's task, in bytes.
 const TASK_BYTES: u64 = 16 << 10;
 /// What a body and what is read from it take, for each of its bytes.
-const READ_BYTES_MAX: u64 = 20;
+const READ_BYTES_MAX: u64 = 3;
 
 /// The part of the server that takes points over HTTP, and its runtime.
 pub struct Flux {
@@ -122,6 +123,7 @@ impl Flux {
         flux.show();
         if let Some(runtime) = &flux.runtime {
             runtime.spawn(liveness::run(Arc::downgrade(&flux.site)));
+            uploads::start(runtime.handle(), &flux.site);
         }
         Ok(flux)
     }
@@ -200,17 +202,18 @@ impl Flux {
     }
 
     /// Takes nothing more in, and waits until what was taken is delivered, at most
-    /// until `deadline`.
-    pub fn stop(mut self, deadline: Instant) {
+    /// until `deadline`. Returns how many points are left of those that do not go to
+    /// the data plane, which counts its own.
+    pub fn stop(mut self, deadline: Instant) -> u64 {
         self.gate.stop();
         let Some(runtime) = self.runtime.take() else {
-            return;
+            return 0;
         };
         let intake = &self.site.intake;
         if let Some(filling) = self.filling.take() {
             filling.stop();
         }
-        runtime.block_on(async {
+        let unmade = runtime.block_on(async {
             let until = tokio::time::Instant::from_std(deadline + CLOSE_SLACK);
             let closed = self.gate.wait_until_closed();
             let _ = tokio::time::timeout_at(until, closed).await;
@@ -218,21 +221,14 @@ impl Flux {
             let _ = (&mut self.aggregation).await;
             let aggregator = intake.aggregator();
             let _ = tokio::time::timeout_at(until, aggregator.finish(intake)).await;
-            let left = aggregator.status().waiting;
-            if left > 0 {
-                tracing::error!(left, "aggregated points could not be delivered");
-            }
             intake.begin_stop();
+            aggregator.status().waiting
         });
-        let left = self
-            .carbon
-            .as_ref()
-            .map_or(0, |carbon| carbon.stop(deadline));
-        if left > 0 {
-            tracing::error!(left, "points could not be delivered to carbon in time");
-        }
+        let carbon = self.carbon.as_ref();
+        let unsent = carbon.map_or(0, |carbon| carbon.stop(deadline));
         runtime.block_on(intake.stop(deadline.into()));
         runtime.shutdown_timeout(CLOSE_SLACK);
+        unmade + unsent
     }
 }
 
@@ -252,7 +248,15 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
         // A head and an answer each, and the task.
         false => u64::from(flux.connections_max) * (2 * flux.head_bytes_max as u64 + TASK_BYTES),
     };
-    vec![
+    let graphite = &settings.graphite;
+    let carbon = match graphite.carbon_pickle {
+        // As frames and as points, whose last timestamps are yet to be told.
+        Some(_) => 2 * graphite.queue_bytes_max as u64,
+        None => 0,
+    };
+    let periods = aggregate::bytes_max(flux);
+    let filled = fill::bytes_max(flux);
+    let mut lines = vec![
         ("Flux: connections", connections),
         (
             "Flux: bodies, and what is read from them",
@@ -262,11 +266,18 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             "Flux: points on their way to Redis",
             flux.queue_bytes_max as u64,
         ),
+        ("Flux: points on their way to carbon", carbon),
+        ("Flux: periods that are aggregated", periods),
+        ("Flux: metrics that are filled", filled),
         (
             "Flux: last timestamps",
             last::bytes_max(flux.last_metrics_max),
         ),
-    ]
+        ("Flux: histories", populate::bytes_max(settings)),
+    ];
+    lines.extend(prometheus::bytes_max(settings));
+    lines.extend(uploads::bytes_max(settings));
+    lines
 }
 
 fn limits(settings: &FluxSettings) -> Limits {

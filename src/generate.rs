@@ -20,6 +20,8 @@ use crate::settings::{DEFAULT_FILE, Settings};
 const STOP_SLACK_S: u32 = 40;
 /// Open files of the unit, unless the configuration may need more.
 const FILES_MIN: u64 = 65_536;
+/// What a form has besides the files that are uploaded with it.
+const UPLOAD_SLACK_BYTES: usize = 64 << 10;
 /// Open files besides the connections.
 const FILES_RESERVE: u64 = 4096;
 
@@ -42,6 +44,19 @@ pub struct Options {
     /// Skyline's LOG_PATH (horizon.d)
     #[arg(long, value_name = "DIR", default_value = "/var/log/skyline")]
     pub log_path: PathBuf,
+    /// The server's certificate (nginx)
+    #[arg(long, value_name = "FILE", default_value = "/etc/nginx/skyring.crt")]
+    pub certificate: PathBuf,
+    /// Its private key (nginx)
+    #[arg(long, value_name = "FILE", default_value = "/etc/nginx/skyring.key")]
+    pub certificate_key: PathBuf,
+    /// Users and their passwords, as htpasswd makes it (nginx)
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/nginx/skyring.htpasswd"
+    )]
+    pub htpasswd: PathBuf,
     #[allow(missing_docs)]
     #[command(flatten)]
     pub settings: cli::Options,
@@ -112,6 +127,8 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
     let files = u64::from(settings.horizon.connections_max) + FILES_RESERVE;
     let pickle = reachable(settings.horizon.pickle.first(), 2024);
     let admin = reachable(settings.admin.listen.as_ref(), 2080);
+    let flux = reachable(settings.flux.listen.first(), 8000);
+    let uploads = &settings.flux_uploads;
     let values = [
         ("@BINARY@", path("--binary", binary)?),
         (
@@ -126,6 +143,22 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
         ("@PICKLE@", pickle.to_string()),
         ("@ADMIN@", admin.to_string()),
         ("@ADMIN_PORT@", admin.port().to_string()),
+        ("@FLUX@", flux.to_string()),
+        ("@BODY_BYTES@", settings.flux.body_bytes_max.to_string()),
+        (
+            "@UPLOAD_BYTES@",
+            (uploads.bytes_max + UPLOAD_SLACK_BYTES).to_string(),
+        ),
+        ("@UPLOAD_S@", uploads.receive_s.to_string()),
+        (
+            "@CERTIFICATE@",
+            path("--certificate", &options.certificate)?,
+        ),
+        (
+            "@CERTIFICATE_KEY@",
+            path("--certificate-key", &options.certificate_key)?,
+        ),
+        ("@HTPASSWD@", path("--htpasswd", &options.htpasswd)?),
     ];
     let fill = |text: String, (name, value): &(&str, String)| text.replace(name, value);
     Ok(values.iter().fold(template.to_owned(), fill))
@@ -135,9 +168,11 @@ fn text(options: &Options, settings: &Settings) -> Result<String, Fault> {
 /// `# ` begins a comment.
 fn sample() -> String {
     let mut sample = String::from(
-        "# Skyring's configuration. What is commented out has the value that stands here.\n",
+        "# Skyring's configuration. What is commented out has the value that stands here,\n\
+         # and where that is localhost, the host's own name.\n",
     );
-    for line in Settings::default().to_toml().lines() {
+    let default = Settings::of_no_host();
+    for line in default.to_toml_with(&default).lines() {
         if !(line.is_empty() || line.starts_with(['#', '['])) {
             sample.push('#');
         }
@@ -191,6 +226,9 @@ mod tests {
             user: "skyring".to_owned(),
             pid_path: "/var/run/skyline".into(),
             log_path: "/var/log/skyline".into(),
+            certificate: "/etc/nginx/skyring.crt".into(),
+            certificate_key: "/etc/nginx/skyring.key".into(),
+            htpasswd: "/etc/nginx/skyring.htpasswd".into(),
             settings: cli::Options::default(),
         }
     }
@@ -207,6 +245,25 @@ mod tests {
         }
     }
 
+    /// A metric that is renamed, or that never was, would leave an alert silent for ever.
+    #[test]
+    fn alerts_and_dashboard_name_metrics_that_there_are() {
+        let of = |thing| text(&options(thing), &Settings::default()).unwrap();
+        for text in [of(Thing::Alerts), of(Thing::Grafana)] {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let words = text.split(|c| !is_word(c));
+            let mut names = words.filter(|word| word.starts_with("skyring_")).peekable();
+            assert!(names.peek().is_some());
+            for name in names {
+                let plain = name.strip_suffix("_bucket").unwrap_or(name);
+                assert!(
+                    catalogue::all().any(|metric| metric.name == plain),
+                    "{name}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn the_values_are_those_of_the_configuration() {
         let sets = [
@@ -214,6 +271,8 @@ mod tests {
             "horizon.connections_max=200000",
             "horizon.pickle=['0.0.0.0:2124']",
             "admin.listen='[::1]:99'",
+            "flux.listen=['0.0.0.0:8123']",
+            "flux.uploads.bytes_max=1048576",
         ];
         let settings = Settings::load(None, &sets.map(str::to_owned)).unwrap();
         let text = |thing| text(&options(thing), &settings).unwrap();
@@ -221,7 +280,10 @@ mod tests {
         assert!(unit.contains("\nTimeoutStopSec=140\n"), "{unit}");
         assert!(unit.contains("\nLimitNOFILE=204096\n"), "{unit}");
         assert!(text(Thing::CarbonRelay).contains("127.0.0.1:2124"));
-        assert!(text(Thing::Nginx).contains("http://[::1]:99;"));
+        let nginx = text(Thing::Nginx);
+        assert!(nginx.contains("http://[::1]:99;"), "{nginx}");
+        assert!(nginx.contains("http://127.0.0.1:8123;"), "{nginx}");
+        assert!(nginx.contains("client_max_body_size 1114112;"), "{nginx}");
     }
 
     // The values go into a shell script and a unit file.
@@ -273,7 +335,7 @@ mod tests {
                 _ => line.to_owned(),
             })
             .collect();
-        assert_eq!(load(&uncommented.join("\n")), Settings::default());
+        assert_eq!(load(&uncommented.join("\n")), Settings::of_no_host());
         let changed = sample().replace("#drain_s = 20", "drain_s = 21");
         assert_eq!(load(&changed).drain_s, 21);
     }

@@ -21,7 +21,7 @@ pub use limits::{raise_file_limit, raise_memlock_limit};
 pub use memory::MemoryTable;
 pub use ports::{Transport, probe_port};
 pub(crate) use redis::connect as connect_redis;
-pub use state::{PidFile, StateError, StateLock, default_state_dir};
+pub use state::{PidFile, STATE_DIR, StateError, StateLock, default_state_dir};
 
 /// This host's name, as `uname -n` prints it and as Skyline knows its nodes.
 pub fn name() -> String {
@@ -87,7 +87,8 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
     Report { findings, memory }
 }
 
-/// Checks what a shard cannot start without: io_uring and locked memory. The limit of
+/// Checks what a shard cannot start without: io_uring, locked memory and what it asks
+/// of the CPUs. The limit of
 /// locked memory is raised as far as that is allowed.
 ///
 /// # Errors
@@ -95,7 +96,12 @@ pub fn check(settings: &Settings, shard_bytes: &[(&str, u64)]) -> Report {
 /// The first fault.
 pub fn require(settings: &Settings) -> Result<(), HostError> {
     raise_memlock_limit();
-    for finding in [uring::check(), limits::check_memlock(settings)] {
+    let findings = [
+        uring::check(),
+        limits::check_memlock(settings),
+        cpus::check(settings),
+    ];
+    for finding in findings {
         if finding.verdict == Verdict::Fault {
             return Err(HostError(finding));
         }

@@ -120,11 +120,14 @@ impl Gate {
         }
     }
 
-    /// Only one task of a server may go beyond the bound, and that by one connection
-    /// for each listener.
-    async fn place(&self) -> Place {
-        self.wait_for(|open| open < self.limits().connections_max)
-            .await;
+    /// Waits until another connection may be accepted. Listeners may go beyond the
+    /// bound together, by one connection each.
+    async fn wait_for_place(&self) {
+        let has_place = |open| open < self.limits().connections_max;
+        self.wait_for(has_place).await;
+    }
+
+    fn place(&self) -> Place {
         self.shared.open.fetch_add(1, Ordering::Relaxed);
         Place(self.shared.clone())
     }
@@ -152,10 +155,10 @@ pub async fn serve<S>(
     };
     let mut stopping = gate.stopping.clone();
     loop {
-        let place = tokio::select! {
-            place = gate.place() => place,
+        tokio::select! {
+            () = gate.wait_for_place() => {}
             () = told(&mut stopping) => return,
-        };
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = told(&mut stopping) => return,
@@ -166,6 +169,7 @@ pub async fn serve<S>(
         };
         match accepted {
             Ok((stream, _)) => {
+                let place = gate.place();
                 let served = connection(stream, service.clone(), gate.clone(), place);
                 tokio::spawn(served);
             }
@@ -196,6 +200,8 @@ where
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
+            // Who has nothing more to send still wants its answers.
+            .half_close(true)
             .header_read_timeout(limits.head_timeout)
             .max_buf_size(limits.head_bytes_max)
             .serve_connection(TokioIo::new(stream), service)

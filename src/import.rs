@@ -20,6 +20,7 @@ mod reader;
 mod syntax;
 mod text;
 mod value;
+mod victoria;
 mod vista;
 
 use std::io::Read;

@@ -37,6 +37,16 @@ const PREEMPT: Duration = Duration::from_secs(10);
 /// A wait that is over when the executor has looked at its I/O once.
 const MOMENT: Duration = Duration::from_micros(1);
 
+/// Looks at this host's CPUs as an executor does, which bears no failure there.
+///
+/// # Errors
+///
+/// Such as that there is no sysfs.
+pub fn probe_cpus() -> Result<(), String> {
+    let found = glommio::CpuSet::online();
+    found.map(drop).map_err(|error| error.to_string())
+}
+
 /// Runs `body` on an executor of its own, on a new thread that is pinned to
 /// `cpu`. Returns once the executor exists.
 ///

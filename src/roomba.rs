@@ -454,9 +454,14 @@ impl Company for Shards<'_> {
     }
 
     fn go_on(&mut self, done: u64, all: u64) -> Result<(), PassError> {
-        while !self.patience.is_zero() && self.beside.handle.inquire(Vec::new()).is_behind {
+        while !self.patience.is_zero() {
+            // A shard that has much to do is also slow to say so.
+            let asked = Instant::now();
+            if !self.beside.handle.inquire(Vec::new()).is_behind {
+                break;
+            }
             self.wait(BEHIND)?;
-            self.patience = self.patience.saturating_sub(BEHIND);
+            self.patience = self.patience.saturating_sub(asked.elapsed());
         }
         let part = done as f64 / all.max(1) as f64;
         let due = self.spread.mul_f64(part.min(1.0));

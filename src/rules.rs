@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use memchr::memmem;
+use regex::bytes::Regex;
 
 use rule::{Rule, Step};
 
@@ -282,6 +283,9 @@ pub(crate) struct Patterns {
     texts: Vec<String>,
     parts: Vec<memmem::Finder<'static>>,
     elements: Vec<Vec<Box<[u8]>>>,
+    /// Finds the longest element of any pattern, without which none fits, in one pass;
+    /// `None` if that could be anything.
+    hint: Option<Regex>,
 }
 
 impl Patterns {
@@ -296,6 +300,7 @@ impl Patterns {
             texts: texts.to_vec(),
             parts: texts.iter().map(part).collect(),
             elements: texts.iter().filter_map(elements).collect(),
+            hint: hint(texts),
         }
     }
 
@@ -306,6 +311,9 @@ impl Patterns {
     }
 
     pub(crate) fn fit(&self, name: &[u8]) -> bool {
+        if self.hint.as_ref().is_some_and(|hint| !hint.is_match(name)) {
+            return false;
+        }
         if self.parts.iter().any(|part| part.find(name).is_some()) {
             return true;
         }
@@ -313,6 +321,16 @@ impl Patterns {
         let all = |elements: &Vec<Box<[u8]>>| elements.iter().all(|element| has(element));
         self.elements.iter().any(all)
     }
+}
+
+/// Either way to fit needs each element of the pattern to be somewhere in the name.
+fn hint(texts: &[String]) -> Option<Regex> {
+    let longest = texts.iter().map(|text| {
+        let longest = text.split('.').max_by_key(|element| element.len());
+        longest.filter(|element| !element.is_empty())
+    });
+    let longest: Option<Vec<String>> = longest.map(|text| Some(regex::escape(text?))).collect();
+    Regex::new(&longest?.join("|")).ok()
 }
 
 fn dotted(name: &[u8]) -> impl Iterator<Item = &[u8]> {

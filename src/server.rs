@@ -1,11 +1,13 @@
 //! The server as a whole: what the binary, the tests and the harness start.
 
+mod watch;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
 use crossbeam_channel::Receiver;
@@ -33,11 +35,10 @@ use crate::shard::{self, Common, Loads, Message, OwnedPoint, Parcel};
 use crate::side_keys::{SideKeys, SideKeysStatus, SkipHashes};
 use crate::stats::{Counts, Source};
 use crate::status::{
-    self, LatencyBuckets, LatencyStatus, ListenerStatus, RecentStatus, RedisStatus, RuleStatus,
-    ShardStatus, Status,
+    self, LatencyBuckets, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status,
 };
-use crate::talkers::Report;
 use crate::vista::{Clock, HostClock, Vista, VistaStatus};
+use watch::{sum, unix_ms};
 
 /// Messages that wait in a shard's inbox, at most.
 const INBOX_MESSAGES: usize = 4096;
@@ -124,6 +125,8 @@ pub struct Drained {
     pub stored: u64,
     /// Points that were received and could not be stored in time.
     pub lost: u64,
+    /// Points that were taken over HTTP and could not be delivered to carbon in time.
+    pub undelivered: u64,
     /// Shards that did not end in time, so that their counts are not known: a
     /// bug, or a host that gave them no CPU.
     pub stuck_shards: u32,
@@ -132,7 +135,7 @@ pub struct Drained {
 impl Drained {
     /// Whether everything that was received is known to be in Redis.
     pub fn is_complete(&self) -> bool {
-        self.lost == 0 && self.stuck_shards == 0
+        self.lost == 0 && self.undelivered == 0 && self.stuck_shards == 0
     }
 }
 
@@ -142,12 +145,16 @@ impl fmt::Display for Drained {
             received,
             stored,
             lost,
+            undelivered,
             stuck_shards,
         } = self;
         write!(
             f,
             "received {received}, stored {stored}, dropped by shutdown {lost}"
         )?;
+        if *undelivered > 0 {
+            write!(f, ", not delivered to carbon {undelivered}")?;
+        }
         if *stuck_shards > 0 {
             write!(f, ", without {stuck_shards} shards that did not end")?;
         }
@@ -472,9 +479,7 @@ impl Server {
         if let Some(vista) = self.vista.take() {
             vista.stop();
         }
-        if let Some(flux) = self.flux.take() {
-            flux.stop(deadline);
-        }
+        let undelivered = self.flux.take().map_or(0, |flux| flux.stop(deadline));
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
@@ -522,6 +527,7 @@ impl Server {
                 .iter()
                 .map(|source| source.dropped[reason])
                 .sum(),
+            undelivered,
             stuck_shards: stuck,
         }
     }
@@ -585,6 +591,11 @@ impl Handle {
             // A shard that is late changes later.
             let _ = answer.recv_timeout(COUNT_TIMEOUT);
         }
+    }
+
+    /// Whether the server ends.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Whether every shard answers.
@@ -652,15 +663,6 @@ impl Handle {
             }
         }
         last.clone()
-    }
-
-    /// Who brings the most.
-    pub fn talkers(&self) -> Report {
-        let answers = ask(&self.common.inboxes, Message::Talkers);
-        let told = answers
-            .into_iter()
-            .filter_map(|answer| answer.recv_timeout(COUNT_TIMEOUT).ok());
-        Report::sum(told)
     }
 
     /// What the server says of itself, at this moment.
@@ -733,27 +735,6 @@ impl Handle {
         }
     }
 
-    /// The last two seconds, and the shards side by side.
-    fn recent(
-        &self,
-        counts: &[Counts],
-        states: &[LinkState],
-    ) -> (Option<RecentStatus>, Vec<ShardStatus>) {
-        let history = lock(&self.boards.history);
-        let last = history.last();
-        let mut shards = Vec::new();
-        for (index, (cpu, counts)) in self.cpus.iter().zip(counts).enumerate() {
-            let mut shard = ShardStatus::new(*cpu, counts, states.get(index));
-            if let Some(last) = last
-                && let Some(cpu_us) = last.cpu_us.get(index)
-            {
-                shard.note_interval(*cpu_us, last.span_ms);
-            }
-            shards.push(shard);
-        }
-        (last.map(RecentStatus::new), shards)
-    }
-
     fn flux_status(&self) -> FluxStatus {
         let mut status = lock(&self.boards.flux).clone();
         let addresses = lock(&self.flux);
@@ -775,8 +756,8 @@ impl Handle {
     }
 
     /// A way for points into each shard, which takes them in its order and as fast as
-    /// it can; `parcels_max` wait there at most. A shard ends only when its way is
-    /// dropped.
+    /// it can; `parcels_max` wait there at most. A shard ends only when it was sent
+    /// [`Parcel::end`].
     pub(crate) fn ways_in(&self, parcels_max: usize) -> Vec<Sender<Parcel>> {
         let inboxes = self.common.inboxes.iter();
         inboxes
@@ -820,19 +801,6 @@ impl Handle {
             (state, reason)
         }
     }
-}
-
-fn sum(shards: &[Counts]) -> Counts {
-    let mut counts = Counts::new();
-    for shard in shards {
-        counts += shard;
-    }
-    counts
-}
-
-fn unix_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_millis() as u64
 }
 
 /// Binds the addresses of Flux that are not open yet.

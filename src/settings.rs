@@ -312,7 +312,7 @@ table! {
     /// The cluster of Skyline instances, each of which stores its share of the
     /// metrics.
     [cluster = "cluster"] ClusterSettings {
-        /// This node's name in `shards`.
+        /// This node's name in `shards`; the default is the host's name.
         node: String = crate::host::name(), 1..=255, "bytes";
         /// Skyline's HORIZON_SHARDS: each node's name and number, 0 to n-1 without a
         /// gap, the same on all nodes; {} = no cluster.
@@ -346,7 +346,8 @@ table! {
     [self_metrics = "self_metrics"] SelfMetricsSettings {
         /// Whether this server's own are made.
         enabled: bool = false;
-        /// Skyline's SERVER_METRICS_NAME, a part of their names; "" drops the part.
+        /// Skyline's SERVER_METRICS_NAME, a part of their names; the default is the
+        /// host's name, "" drops the part.
         name: String = crate::host::name(), 0..=255, "bytes";
         /// `host:port` of the carbon pickle receiver that they are sent to, with those
         /// that Skyline's programs leave in Redis; "" = this server takes its own
@@ -545,7 +546,22 @@ impl Settings {
 
     /// All settings as TOML with their comments, secrets masked.
     pub fn to_toml(&self) -> String {
-        let default = Self::default();
+        self.to_toml_with(&Self::default())
+    }
+
+    /// The defaults on a host whose name and user are not known yet.
+    pub fn of_no_host() -> Self {
+        let mut settings = Self {
+            state_dir: PathBuf::from(crate::host::STATE_DIR),
+            ..Self::default()
+        };
+        settings.cluster.node = "localhost".to_owned();
+        settings.self_metrics.name = "localhost".to_owned();
+        settings
+    }
+
+    /// As [`Settings::to_toml`], with these as the defaults that comments tell of.
+    pub fn to_toml_with(&self, default: &Self) -> String {
         let mut out = String::new();
         let mut section = "";
         for entry in ENTRIES {
@@ -559,7 +575,7 @@ impl Settings {
             push_comment(&mut out, entry.doc);
             push_comment(
                 &mut out,
-                &[&format!(" Default: {}", entry.default_text(&default))],
+                &[&format!(" Default: {}", entry.default_text(default))],
             );
             if entry.is_reloadable() {
                 push_comment(&mut out, &[" A reload changes it."]);

@@ -117,6 +117,14 @@ impl Parcel {
             tell: Some(Box::new(tell)),
         }
     }
+
+    /// Says that no more will come.
+    pub fn end() -> Self {
+        Self {
+            points: Arc::new([]),
+            tell: None,
+        }
+    }
 }
 
 impl Drop for Parcel {
@@ -420,11 +428,11 @@ async fn feed(shard: Rc<Shard>, source: Source, inbox: Inbox<Delivery>) {
     shard.settled.notify();
 }
 
-/// Takes in points from inside the process, until nobody can send more.
+/// Takes in points from inside the process, until told that no more will come.
 async fn take_in(shard: Rc<Shard>, inbox: Inbox<Parcel>) {
     while let Some(mut parcel) = inbox.receive().await {
         let Some(tell) = parcel.tell.take() else {
-            continue;
+            break;
         };
         let completion = Rc::new(Completion::new(|outcome| tell(Some(outcome))));
         for points in parcel.points.chunks(PARCEL_TURN) {
@@ -717,6 +725,7 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
             admit::table_bytes_max(settings.horizon.metrics_max),
         ),
         ("decoder, for the worst of frames", decoder as u64),
+        ("who brings the most", talkers::BYTES_MAX as u64),
         (
             "read and write buffers",
             (SCRATCH_BYTES + redis::LINK_BYTES) as u64,

@@ -1,6 +1,10 @@
 //! What a running server says of itself: `/api/status`, and the same numbers as
 //! Prometheus text.
 
+mod recent;
+
+pub use recent::{RecentStatus, ShardStatus};
+
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
@@ -8,15 +12,13 @@ use serde::Serialize;
 
 use crate::catalogue;
 use crate::flux::FluxStatus;
-use crate::history::{Fate, Interval};
 use crate::logging::Fault;
-use crate::redis::LinkState;
 use crate::redis_info::RedisInfo;
 use crate::roomba::RoombaStatus;
 use crate::self_metrics::SelfMetricsStatus;
 use crate::side_keys::SideKeysStatus;
 use crate::stats::{Counts, DropReason, RuleCounts, Source, SourceCounts, Tally};
-use crate::vista::VistaStatus;
+use crate::vista::{VistaStatus, view};
 
 /// Everything that `/api/status` shows.
 #[derive(Clone, Debug, Serialize)]
@@ -71,89 +73,10 @@ pub struct Status {
     /// Points over HTTP.
     pub flux: FluxStatus,
     /// Points fetched.
+    #[serde(serialize_with = "view::serialize")]
     pub vista: VistaStatus,
     /// The last warnings and errors of the log, newest first.
     pub faults: Vec<Fault>,
-}
-
-/// Two seconds.
-#[derive(Clone, Debug, Serialize)]
-pub struct RecentStatus {
-    /// How long it was, in milliseconds.
-    pub span_ms: u64,
-    /// Points received, stored and dropped in it, by listener.
-    pub listeners: BTreeMap<&'static str, Fate>,
-    /// APPEND commands answered in it.
-    pub appends: u64,
-    /// From bytes received to settled, of the points that were settled in it.
-    pub latency_us: LatencyStatus,
-}
-
-impl RecentStatus {
-    pub(crate) fn new(interval: &Interval) -> Self {
-        let fates = Source::ALL.iter().zip(interval.sources);
-        Self {
-            span_ms: interval.span_ms,
-            listeners: fates
-                .map(|(source, fate)| (source.as_str(), fate))
-                .collect(),
-            appends: interval.appends,
-            latency_us: interval.latency_us,
-        }
-    }
-}
-
-/// One shard.
-#[derive(Clone, Debug, Serialize)]
-pub struct ShardStatus {
-    /// The CPU that it keeps to.
-    pub cpu: usize,
-    /// CPU time of its thread, in microseconds.
-    pub cpu_us: u64,
-    /// The part of the last two seconds that its thread was running, in percent.
-    pub busy_percent: f64,
-    /// Open connections.
-    pub connections: u64,
-    /// Points received.
-    pub received: u64,
-    /// Points in Redis.
-    pub stored: u64,
-    /// Points on their way there.
-    pub in_flight: u64,
-    /// Batches that wait to be sent, and that are not answered in full.
-    pub batches: u64,
-    /// Metrics in its table.
-    pub metrics_known: u64,
-    /// Its link to Redis: `ready`, `away` or `refusing`.
-    pub redis: &'static str,
-}
-
-impl ShardStatus {
-    pub(crate) fn new(cpu: usize, counts: &Counts, link: Option<&LinkState>) -> Self {
-        let sum = |count: fn(&SourceCounts) -> u64| counts.sources.iter().map(count).sum();
-        Self {
-            cpu,
-            cpu_us: counts.cpu_us,
-            busy_percent: 0.0,
-            connections: sum(|source| source.connections),
-            received: sum(|source| source.received),
-            stored: sum(|source| source.stored),
-            in_flight: sum(|source| source.in_flight),
-            batches: counts.redis.batches_waiting + counts.redis.batches_in_flight,
-            metrics_known: counts.metrics_known,
-            redis: match link {
-                Some(LinkState::Ready) => "ready",
-                Some(LinkState::Refusing(_)) => "refusing",
-                Some(LinkState::Away(_)) | None => "away",
-            },
-        }
-    }
-
-    /// Takes over what was counted of the last interval.
-    pub(crate) fn note_interval(&mut self, cpu_us: u64, span_ms: u64) {
-        let percent = cpu_us as f64 / 10.0 / span_ms.max(1) as f64;
-        self.busy_percent = (percent * 10.0).round() / 10.0;
-    }
 }
 
 /// One listener. `received = stored + the sum of dropped + in_flight`, always.

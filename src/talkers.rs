@@ -40,6 +40,10 @@ const PREFIX_BYTES_MAX: usize = 120;
 /// Items of each kind that a shard tells.
 const ROWS: usize = 40;
 
+/// Memory of what one shard knows, at most, in bytes: of two windows, each item with its
+/// key and its share of the sketch.
+pub const BYTES_MAX: usize = 2 * 2 * SKETCH_SLOTS * (DEPTH * (PREFIX_BYTES_MAX + 64) + 64);
+
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sender {

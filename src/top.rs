@@ -21,6 +21,7 @@ use ratatui_crossterm::crossterm::execute;
 use ratatui_crossterm::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use rustix::event::{PollFd, PollFlags, Timespec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cli::{self, EXIT_FAILED, EXIT_USAGE};
@@ -101,7 +102,7 @@ fn watch(url: reqwest::Url, theme: Theme) -> io::Result<()> {
     let answers = Answers::start(url)?;
     let mut taken = Taken::take()?;
     let mut drawn: Option<Instant> = None;
-    while !is_told.load(Ordering::Relaxed) {
+    while !is_told.load(Ordering::Relaxed) && !has_hung_up() {
         let is_news = answers.take_into(&mut screen);
         // Ages are shown in seconds.
         let is_due = drawn.is_none_or(|drawn| drawn.elapsed() >= Duration::from_secs(1));
@@ -118,6 +119,16 @@ fn watch(url: reqwest::Url, theme: Theme) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the terminal has gone. Nobody need be told of that by a signal, and what waits
+/// for keys would then find its end all the time.
+fn has_hung_up() -> bool {
+    let input = io::stdin();
+    let mut watched = [PollFd::new(&input, PollFlags::empty())];
+    let found = rustix::event::poll(&mut watched, Some(&Timespec::default()));
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    found.is_ok() && watched[0].revents().intersects(gone)
 }
 
 enum Act {

@@ -24,6 +24,7 @@ mod keys;
 mod run;
 pub mod status;
 pub mod trial;
+pub mod view;
 
 use std::io;
 use std::sync::Arc;

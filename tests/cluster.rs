@@ -250,15 +250,8 @@ fn owner_names_the_node_that_python_finds() {
         let rows = (0..count).rev().map(|at| format!("\"node {at}\" = {at}"));
         let shards = rows.collect::<Vec<_>>().join(", ");
         let shards = format!("cluster.shards={{ {shards} }}");
-        let off = "flux.listen=[]";
-        let set = [
-            "--set",
-            &shards,
-            "--set",
-            "cluster.node=node 0",
-            "--set",
-            off,
-        ];
+        let set = ["--set", &shards, "--set", "cluster.node=node 0"];
+        let set = [&set[..], &["--set", "flux.listen=[]"]].concat();
         let (code, stdout, stderr) = owner(&set, input.as_bytes());
         assert_eq!((code, stderr.as_str()), (0, ""));
         let wanted: Vec<String> = names
@@ -275,8 +268,8 @@ fn owner_names_the_node_that_python_finds() {
 #[test]
 fn owner_takes_names_as_arguments_and_its_table_from_a_file() {
     let plan = Plan::private()
-        .set("flux.listen", "[]")
-        .set("cluster.node", "\"graphite-b\"");
+        .set("cluster.node", "\"graphite-b\"")
+        .set("flux.listen", "[]");
     let file = plan.clone().set("cluster.shards", table(3)).file();
     let config = ["--config", file.to_str().unwrap()];
     // Owners by Python's zlib.

@@ -10,7 +10,7 @@ use crate::fixture::sender::{Load, LoadPlan, Sender, frame, framed, pickle, valu
 use crate::fixture::skyring::Plan;
 
 /// Lets this process, and the servers it starts, have enough files open.
-fn allow_many_files() {
+pub fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();

@@ -29,6 +29,7 @@ mod lines;
 mod listeners;
 mod manual;
 mod metrics;
+mod nginx;
 mod populate;
 mod redis_faults;
 mod relay;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::slice::from_ref;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -124,7 +125,7 @@ fn a_history_of_prometheus_is_the_mean_of_each_minute_of_its_raw_samples() {
         0,
     );
     let given = json!({ "prometheus": server.url(), "selector": target });
-    let (points, records) = expected(given, &[minute(now - 80_000)..minute(now)], None);
+    let (points, records) = expected(given, from_ref(&(minute(now - 80_000)..minute(now))), None);
     assert!(points > 900, "{points}");
     assert_eq!(redis.series("vista.back"), records);
     let status = skyring.status();
@@ -255,7 +256,7 @@ fn a_history_that_was_killed_goes_on_without_a_gap_and_without_a_double() {
     let skyring = plan.start();
     populate(&skyring, &job, 1, 0);
     let given = json!({ "prometheus": server.url(), "selector": "back" });
-    let (points, records) = expected(given, &[start - 60..minute(now)], None);
+    let (points, records) = expected(given, from_ref(&(start - 60..minute(now))), None);
     assert!(points > 2000, "{points}");
     assert!(redis.series("vista.back") == records, "{points} points");
 }
@@ -278,7 +279,7 @@ fn an_expression_is_asked_for_in_steps_and_a_list_may_be_json() {
         "{}/api/v1/query?query=sum(back%7Ba='b'%7D)%20*%202[3h]",
         server.url()
     );
-    let mut body = job("prometheus", target, "vista.sum", &[url.clone()]);
+    let mut body = job("prometheus", target, "vista.sum", from_ref(&url));
     let answer = post(&skyring, &body.to_string());
     assert_eq!(answer.code, 400);
     assert!(
@@ -316,6 +317,10 @@ fn bad_jobs(good: &Value) -> Vec<(Value, &'static str)> {
             "expected graphite or prometheus",
         ),
         (without("remote_target"), "no remote_target"),
+        (
+            with("remote_target", json!("x".repeat(5000))),
+            "remote_target: expected at most",
+        ),
         (without("metric"), "no metric"),
         (with("metric", Value::Null), "no metric"),
         (with("metric", json!("a b")), "metric: expected a name"),
@@ -361,7 +366,7 @@ fn nothing_is_fetched_but_points_and_only_from_the_configured_hosts() {
     let skyring = plan(&redis, &[entry(&base, "graphite", "a.b", "")]).start();
     let (host, other) = (server.address(), trap.address());
     let good = format!("{base}/render/?from=-7days&format=json&target=a.b");
-    let good_job = job("graphite", "a.b", "vista.a.b", &[good.clone()]);
+    let good_job = job("graphite", "a.b", "vista.a.b", from_ref(&good));
     let refused = |body: &Value, words: &str| {
         let answer = post(&skyring, &body.to_string());
         assert_eq!(answer.code, 400, "{body}");

@@ -222,29 +222,20 @@ fn prometheus_gives_every_raw_sample_of_a_span_once() {
 #[test]
 fn a_range_that_is_too_much_for_prometheus_comes_in_pieces() {
     let start = now_s() as i64 / 60 * 60 - 720_060;
-    let (lines, points) = past(start..start + 720_000, 60);
-    let server = Prometheus::with(&lines, &["--query.max-samples=2000"]);
+    let (mut lines, mut points) = past(start..start + 7200, 60);
+    let (more, last) = past(start + 712_800..start + 720_000, 60);
+    lines.push_str(more.split_once('\n').unwrap().1);
+    points.extend(last);
+    let server = Prometheus::with(&lines, &["--query.max-samples=100"]);
     let (client, site) = (Client::new(LIMITS), site(&server.url(), ""));
     let span = start + 60..start + 720_000;
-    let reply = run(prometheus::range(
-        &client,
-        &site,
-        "back{a=\"b\"} + 0",
-        &span,
-        60,
-    ))
-    .unwrap();
-    // The sample of half a second after a minute is the newest of the next.
-    let wanted: Vec<(i64, f64)> = points
-        .iter()
-        .map(|(time, value)| (time + 60, *value))
-        .collect();
-    let wanted: Vec<(i64, f64)> = wanted
-        .into_iter()
-        .filter(|it| span.contains(&it.0))
-        .collect();
-    assert!(wanted.len() > 11_000);
-    assert_eq!(pairs(&reply.only().unwrap()), wanted);
+    assert!((span.end - span.start) / 60 > 11_000);
+    // Each minute before a step has one sample, half a second after its beginning.
+    let expression = "max_over_time(back{a=\"b\"}[60s])";
+    let reply = run(prometheus::range(&client, &site, expression, &span, 60));
+    let steps = points.iter().map(|(time, value)| (time + 60, *value));
+    let wanted: Vec<(i64, f64)> = steps.filter(|it| span.contains(&it.0)).collect();
+    assert_eq!(pairs(&reply.unwrap().only().unwrap()), wanted);
     let reply = run(prometheus::samples(&client, &site, "back", &span)).unwrap();
     let wanted: Vec<(i64, f64)> = points
         .into_iter()

@@ -392,35 +392,6 @@ fn haproxy_takes_its_configuration() {
     assert_accepted("/usr/sbin/haproxy", &["-c", "-f", file.to_str().unwrap()]);
 }
 
-#[test]
-fn nginx_takes_its_configuration() {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path();
-    std::fs::write(path.join("skyring.conf"), generate(&["nginx"])).unwrap();
-    let main = format!(
-        "pid {0}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n\
-         client_body_temp_path {0}/body;\nproxy_temp_path {0}/proxy;\n\
-         fastcgi_temp_path {0}/fastcgi;\nuwsgi_temp_path {0}/uwsgi;\nscgi_temp_path {0}/scgi;\n\
-         include {0}/skyring.conf;\n}}\n",
-        path.display()
-    );
-    std::fs::write(path.join("nginx.conf"), main).unwrap();
-    let file = path.join("nginx.conf");
-    assert_accepted(
-        "/usr/sbin/nginx",
-        &[
-            "-t",
-            "-q",
-            "-e",
-            "stderr",
-            "-p",
-            path.to_str().unwrap(),
-            "-c",
-            file.to_str().unwrap(),
-        ],
-    );
-}
-
 /// It also names faults of other units, and ends with 0 whatever it finds.
 #[test]
 fn systemd_takes_the_unit() {

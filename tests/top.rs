@@ -116,13 +116,8 @@ fn top_gives_the_terminal_back_at_a_signal() {
 fn top_is_coloured_only_where_colours_are_wanted() {
     let redis = Redis::start();
     let skyring = Plan::with(&redis).start();
-    // SGR 30 to 37 and 90 to 97 are colours of text; 39 is that of the terminal.
-    let is_coloured = |text: &str| {
-        let colours = (30..=37).chain(90..=97);
-        colours
-            .into_iter()
-            .any(|colour| text.contains(&format!("\u{1b}[{colour}m")))
-    };
+    // Colours of text, as tmux writes those of programs.
+    let is_coloured = |text: &str| text.contains("\u{1b}[38;5;");
     let plain = Terminal::start(&script(&skyring.admin(), "NO_COLOR=1"), SIZE);
     let coloured = watch(&skyring);
     for terminal in [&plain, &coloured] {

@@ -5,12 +5,13 @@
 //! CPU A                                            CPU B
 //! frames -> sender ==TCP==> server ==unix==> [proxy] ==> Redis
 //! datagrams ========UDP===> server, or a bare loop
+//! wrk ==============HTTP==> server, or nginx
 //! ready-made APPENDs -> floor ======unix===> [proxy] ==> Redis
 //!                                            verify  <== Redis
 //! ```
 //!
-//! `plan` says by arithmetic which point is where; `tape`, `frames`, `lines` and
-//! `floor` make the bytes; `sender` writes them; `datagrams` does both for UDP, and
+//! `plan` says by arithmetic which point is where; `tape`, `frames`, `lines`, `posts`
+//! and `floor` make the bytes; `sender` writes them; `datagrams` does both for UDP, and
 //! receives; `proxy` and `latency` stamp answers;
 //! `verify` compares; `slice` puts these into one measurement, and the scenarios
 //! put slices into a report.
@@ -26,6 +27,7 @@ mod names;
 mod options;
 mod plan;
 mod plot;
+mod posts;
 mod process;
 mod progress;
 mod proxy;
@@ -40,6 +42,7 @@ mod server;
 mod slice;
 mod tape;
 mod verify;
+mod wrk;
 
 use std::process::ExitCode;
 use std::sync::Arc;

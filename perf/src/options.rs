@@ -105,10 +105,17 @@ pub enum Scenario {
     SideKeys,
     /// CPU time a datagram that is decoded and skipped, against a bare recvmmsg loop.
     Datagrams,
+    /// What the page costs: CPU time and size of an answer, and of the data plane with a
+    /// browser open against without.
+    Dashboard,
     /// The line protocol against pickle: decoding alone, and points stored a second.
     Lines,
     /// Redis's CPU time and bytes to trim series for an hour, against Skyline's own way.
     Roomba,
+    /// Flux: requests against nginx, bodies against Python, points against pickle.
+    Flux,
+    /// Points acknowledged over HTTP that a carbon which is killed and comes back never gets.
+    Carbon,
     /// Everything.
     All,
 }

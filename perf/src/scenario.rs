@@ -2,7 +2,10 @@
 
 pub mod allocations;
 pub mod capacity;
+pub mod dashboard;
+pub mod carbon;
 pub mod datagrams;
+pub mod flux;
 pub mod latency;
 pub mod lines;
 pub mod matrix;
@@ -88,8 +91,11 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Rules => report.add(rules::measure(bench)?),
         Scenario::SideKeys => report.add(side_keys::measure(bench)?),
         Scenario::Datagrams => report.add(datagrams::measure(bench)?),
+        Scenario::Dashboard => report.add(dashboard::measure(bench)?),
         Scenario::Lines => report.add(lines::measure(bench)?),
         Scenario::Roomba => report.add(roomba::measure(bench)?),
+        Scenario::Carbon => report.add(carbon::measure(bench)?),
+        Scenario::Flux => report.add(flux::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
             report.add(allocations::measure(bench)?);
@@ -100,6 +106,9 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(datagrams::measure(bench)?);
             report.add(lines::measure(bench)?);
             report.add(roomba::measure(bench)?);
+            report.add(flux::measure(bench)?);
+            report.add(dashboard::measure(bench)?);
+            report.add(carbon::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

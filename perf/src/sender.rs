@@ -39,11 +39,31 @@ pub enum Pace {
 pub enum Answers {
     /// Nothing, ever: a pickle listener.
     None,
+    /// HTTP, which is read and looks well, and says nothing that is not seen in Redis.
+    Http,
     /// A line to each point, `:n`, with at most this many outstanding for each lane.
     Counted {
         /// Points without an answer; in an open loop [`UNBOUNDED`].
         window: u64,
     },
+}
+
+impl Answers {
+    fn are_counted(self) -> bool {
+        matches!(self, Self::Counted { .. })
+    }
+}
+
+/// Whether HTTP answers, as far as they are in one piece, are all 204.
+fn refuse_bad(got: &[u8]) -> Result<()> {
+    for at in memchr::memmem::find_iter(got, b"HTTP/1.1 ") {
+        let answer = &got[at..];
+        if answer.len() >= 12 && !answer.starts_with(b"HTTP/1.1 204") {
+            let text = String::from_utf8_lossy(answer);
+            bail!("a request was refused: {text}");
+        }
+    }
+    Ok(())
 }
 
 /// One connection and its tape.
@@ -186,7 +206,7 @@ impl Lane {
     fn read(&mut self, answers: Answers, buffer: &mut [u8]) -> Result<()> {
         loop {
             let got = match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
-                Ok((0, _)) if answers == Answers::None => bail!("the server closed a connection"),
+                Ok((0, _)) if !answers.are_counted() => bail!("the server closed a connection"),
                 Ok((0, _)) => bail!("Redis, or the proxy before it, closed a connection"),
                 Ok((got, _)) => &buffer[..got],
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
@@ -194,6 +214,10 @@ impl Lane {
                     return Err(io::Error::from(error)).context("a connection broke");
                 }
             };
+            if answers == Answers::Http {
+                refuse_bad(got)?;
+                continue;
+            }
             if answers == Answers::None {
                 bail!("the listener wrote to its sender, which a relay takes for a fault");
             }
@@ -211,13 +235,13 @@ impl Lane {
     fn done(&self, frames: u64, answers: Answers) -> bool {
         self.frames == frames
             && self.sent == self.fresh
-            && (answers == Answers::None || self.answered == self.points)
+            && (!answers.are_counted() || self.answered == self.points)
     }
 
     fn allowed(&self, lane: u64, frames: u64, job: &Job<'_>) -> u64 {
         let plan = self.tape.plan();
         let by_window = match job.answers {
-            Answers::None => frames,
+            Answers::None | Answers::Http => frames,
             Answers::Counted { window } => {
                 let free = window.saturating_sub(self.points - self.answered);
                 // A frame larger than the window goes when nothing is outstanding.
@@ -297,10 +321,9 @@ pub fn pump(lanes: &mut [Lane], job: &Job<'_>) -> Result<Pumped> {
                 epoll::modify(&poll, lane.socket.as_fd(), data, both)?;
                 lane.listens = true;
             }
-            progress += if job.answers == Answers::None {
-                lane.points
-            } else {
-                lane.answered
+            progress += match job.answers.are_counted() {
+                true => lane.answered,
+                false => lane.points,
             };
         }
         job.progress.store(progress, Ordering::Relaxed);

@@ -18,6 +18,11 @@ pub const LINE_TCP: &str = "line_tcp";
 /// The listener for MessagePack datagrams.
 pub const MSGPACK: &str = "msgpack";
 
+/// Flux.
+pub const FLUX: &str = "flux";
+/// Points that come from inside the process, Flux's among them.
+pub const DIRECT: &str = "direct";
+
 /// Threads of the data plane are named so.
 pub const SHARD_THREADS: &str = "skyring-shard";
 
@@ -112,21 +117,26 @@ impl Server {
 
     /// What the server says of itself, if it has an admin page.
     pub fn status(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.get("api/status")?)?)
+    }
+
+    /// What its admin page answers at `path`.
+    pub fn get(&self, path: &str) -> Result<String> {
         let admin = self.bound["admin"].as_str();
         let admin: SocketAddr = admin.context("the server has no admin address")?.parse()?;
         let mut stream = TcpStream::connect(admin)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "GET /api/status HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+            "GET /{path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
         if !head.starts_with("HTTP/1.1 200") {
-            bail!("/api/status: {}", head.lines().next().unwrap_or_default());
+            bail!("/{path}: {}", head.lines().next().unwrap_or_default());
         }
-        Ok(serde_json::from_str(body)?)
+        Ok(body.to_owned())
     }
 
     /// What a listener has received so far, and what became of it, by the server's

@@ -16,12 +16,13 @@ use crate::history;
 use crate::latency::Recorder;
 use crate::lines;
 use crate::plan::{Calendar, Plan, Schedule};
+use crate::posts;
 use crate::process::Cpu;
 use crate::progress::Progress;
 use crate::proxy::Proxy;
 use crate::redis::Redis;
 use crate::sender::{Answers, Job, Lane, Pace, Pumped, UNBOUNDED, pump};
-use crate::server::{Counted, LINE_TCP, PICKLE, Server};
+use crate::server::{Counted, DIRECT, FLUX, LINE_TCP, PICKLE, Server};
 use crate::tape::Tape;
 use crate::verify::{Expected, UNIQUE};
 
@@ -52,6 +53,8 @@ pub enum Writer<'a> {
     Server(&'a Server),
     /// The same, in the line protocol.
     Lines(&'a Server),
+    /// The same, in POSTs to Flux.
+    Posts(&'a Server),
     /// A server in this process, listening here.
     InProcess(std::net::SocketAddr),
 }
@@ -62,6 +65,7 @@ impl<'a> Writer<'a> {
         match self {
             Self::Server(server) => Some((server, PICKLE)),
             Self::Lines(server) => Some((server, LINE_TCP)),
+            Self::Posts(server) => Some((server, DIRECT)),
             Self::Floor | Self::InProcess(_) => None,
         }
     }
@@ -178,8 +182,12 @@ fn steps(
     } else {
         floor::WINDOW_POINTS
     };
+    let silent = match writer {
+        Writer::Posts(_) => Answers::Http,
+        _ => Answers::None,
+    };
     let answers = if membership {
-        Answers::None
+        silent
     } else {
         Answers::Counted { window }
     };
@@ -194,7 +202,7 @@ fn steps(
         },
         start: Instant::now(),
         answers: if membership {
-            Answers::None
+            silent
         } else {
             Answers::Counted {
                 window: floor::WINDOW_POINTS,
@@ -294,6 +302,7 @@ fn lanes(
         }
         Writer::Server(server) => to_server(server.address(PICKLE)?, frames::tape),
         Writer::Lines(server) => to_server(server.address(LINE_TCP)?, lines::tape),
+        Writer::Posts(server) => to_server(server.address(FLUX)?, posts::tape),
         Writer::InProcess(address) => to_server(address, frames::tape),
     }
 }

@@ -84,6 +84,14 @@ pub(super) static METRICS: &[Metric] = &[
         read: |status, samples| samples.put(&[], status.flux.delivered),
     },
     Metric {
+        name: "skyring_flux_delivered_metrics_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Metrics with points delivered, each once in a minute.",
+        worry: "",
+        read: |status, samples| samples.put(&[], status.flux.metrics_delivered),
+    },
+    Metric {
         name: "skyring_flux_already_received_total",
         kind: Kind::Counter,
         labels: &[],

@@ -28,6 +28,14 @@ pub(super) static METRICS: &[Metric] = &[
         read: |status, samples| samples.put(&[], status.roomba.deeds.passes),
     },
     Metric {
+        name: "skyring_roomba_rests_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Intervals without a pass, since nothing had changed and nothing was due.",
+        worry: "",
+        read: |status, samples| samples.put(&[], status.roomba.deeds.rests),
+    },
+    Metric {
         name: "skyring_roomba_last_pass_ended_timestamp_seconds",
         kind: Kind::Gauge,
         labels: &[],

@@ -1,6 +1,6 @@
 //! The server as a whole.
 
-use super::{Kind, Metric};
+use super::{Kind, Metric, seconds_of_us};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
@@ -26,6 +26,18 @@ pub(super) static METRICS: &[Metric] = &[
         help: "Seconds since the start.",
         worry: "it begins anew again and again: the server is killed, see its log and the kernel's",
         read: |status, samples| samples.put(&[], status.uptime_s),
+    },
+    Metric {
+        name: "skyring_shard_cpu_seconds_total",
+        kind: Kind::Counter,
+        labels: &["shard"],
+        help: "CPU time of the shard's thread.",
+        worry: "about 1 a second for long: the shard is at its limit, give it fewer senders or more shards",
+        read: |status, samples| {
+            for (index, shard) in status.shards.iter().enumerate() {
+                samples.put(&[&index.to_string()], seconds_of_us(shard.cpu_us));
+            }
+        },
     },
     Metric {
         name: "skyring_build_info",

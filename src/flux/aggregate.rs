@@ -37,6 +37,10 @@ use sums::Sums;
 
 /// Names of which it is remembered whether, and by which rule, they are aggregated.
 const DECISIONS: usize = 100_000;
+/// What a metric with one period is reckoned to take, in bytes: both, the name, and
+/// where they are kept.
+const ENTRY_BYTES: u64 =
+    (size_of::<Series>() + size_of::<Sums>() + 2 * size_of::<(Arc<str>, Key)>() + 256) as u64;
 /// How long after a period was sent later points of its metric are told from others.
 const MEMORY_S: i64 = 3600;
 /// When it is worth trying again when there is no room for more periods.
@@ -99,6 +103,14 @@ impl Rules {
             decision
         });
         self.rules.get(decision?)
+    }
+}
+
+/// What periods and metrics take in memory at most, in bytes.
+pub(super) fn bytes_max(settings: &FluxSettings) -> u64 {
+    match settings.aggregate.is_empty() {
+        true => 0,
+        false => settings.aggregate_periods_max as u64 * ENTRY_BYTES,
     }
 }
 

@@ -145,8 +145,13 @@ fn is_allowed(byte: u8) -> bool {
 
 /// A name without what Skyline's Flux replaces in those that are posted.
 pub fn normalised(name: &str) -> Cow<'_, str> {
-    let is_replaced = |byte: u8| matches!(byte, b' ' | b'*' | b'\'');
-    if !name.bytes().any(is_replaced) && !name.contains("..") {
+    let mut before = 0;
+    let is_right = name.bytes().all(|byte| {
+        let is_second_dot = byte == b'.' && before == b'.';
+        before = byte;
+        !is_second_dot && !matches!(byte, b' ' | b'*' | b'\'')
+    });
+    if is_right {
         return Cow::Borrowed(name);
     }
     // In Python's order: a blank between dots keeps them apart.

@@ -71,7 +71,8 @@ pub(super) struct Direct {
 impl Direct {
     /// Opens the lanes, and starts the task that tells what became of points.
     pub fn start(runtime: &Runtime, handle: &Handle) -> Self {
-        let ways = handle.ways_in(UNDER_WAY);
+        // The word that no more will come has room too.
+        let ways = handle.ways_in(UNDER_WAY + 1);
         let lane = |way| {
             Mutex::new(Lane {
                 way: Some(way),
@@ -134,7 +135,10 @@ impl Direct {
         for lane in self.lanes.iter() {
             let waiting = {
                 let mut lane = lock(lane);
-                lane.way = None;
+                if let Some(way) = lane.way.take() {
+                    // A shard that has ended needs no word.
+                    drop(way.try_send(Parcel::end()));
+                }
                 std::mem::take(&mut lane.waiting)
             };
             for load in waiting {

@@ -47,6 +47,9 @@ const PAGE: usize = 1000;
 const ASKED: usize = 500;
 /// Names of which it is remembered whether, and by which rule, they are filled.
 const DECISIONS: usize = 100_000;
+/// What a metric is reckoned to take, in bytes: what is known of it, its name, and
+/// where they are kept.
+const ENTRY_BYTES: u64 = (2 * size_of::<(Box<str>, Last)>() + 128) as u64;
 /// Points that are handed over at a time.
 const SUBMIT_POINTS: usize = 5000;
 /// Longest wait for their delivery, so that the end of the server is not held up.
@@ -154,6 +157,14 @@ impl Rules {
             self.decisions.insert(name.into(), decision);
             decision
         })
+    }
+}
+
+/// What metrics take in memory at most, in bytes.
+pub(super) fn bytes_max(settings: &FluxSettings) -> u64 {
+    match Rules::new(settings).rules.is_empty() {
+        true => 0,
+        false => settings.fill_metrics_max as u64 * ENTRY_BYTES,
     }
 }
 

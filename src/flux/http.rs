@@ -5,7 +5,6 @@
 //! Answer` and add one line to [`router`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
@@ -29,10 +28,11 @@ use super::checks::Clock;
 use super::intake::Intake;
 use super::keys::KeyStore;
 use super::populate::{self, Populate};
-use super::prometheus::{self, Prometheus};
+use super::prometheus::Prometheus;
 use super::status::EndpointStatus;
 use super::store::Store;
-use super::{lock, metric_data, metric_data_post};
+use super::uploads::Uploads;
+use super::{lock, metric_data, metric_data_post, prometheus, uploads};
 use crate::server::Handle;
 use crate::settings::Settings;
 
@@ -61,6 +61,8 @@ pub struct Site {
     pub(super) store: Store,
     /// What remote write keeps.
     pub(super) prometheus: Prometheus,
+    /// What uploads keep.
+    pub(super) uploads: Uploads,
     force: RwLock<Arc<InForce>>,
     endpoints: Mutex<BTreeMap<&'static str, EndpointStatus>>,
     bodies: Arc<Semaphore>,
@@ -114,6 +116,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
             store: Store::new(&handle),
             prometheus: Prometheus::new(&settings),
+            uploads: Uploads::new(&settings),
             handle,
             intake,
             populate,
@@ -329,17 +332,11 @@ pub fn router(site: Arc<Site>) -> Router {
         "populate_metric",
         populate::request::answer,
     );
-    let router = endpoint(
-        router,
-        MethodFilter::POST,
-        prometheus::ENDPOINT,
-        prometheus::write,
-    );
+    let router = prometheus::routes(router);
+    let router = uploads::routes(router);
     router
         .fallback(|| async { title(StatusCode::NOT_FOUND, "404 Not Found") })
-        .method_not_allowed_fallback(|| async {
-            title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
-        })
+        .method_not_allowed_fallback(|| async { not_allowed() })
         .with_state(site)
 }
 
@@ -357,15 +354,23 @@ where
     let handler = move |State(site): State<Arc<Site>>, request: Request| {
         let answer = answer.clone();
         async move {
+            // It would do what GET does, of which nobody sees the answer.
+            if request.method() == Method::HEAD {
+                return not_allowed();
+            }
             let answer = answer(site.clone(), request).await;
             site.count(name, &answer);
-            Ok::<_, Infallible>(*answer.response)
+            *answer.response
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];
     paths.iter().fold(router, |router, path| {
         router.route(path, on(method, handler.clone()))
     })
+}
+
+fn not_allowed() -> Response {
+    title(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")
 }
 
 fn title(code: StatusCode, title: &str) -> Response {

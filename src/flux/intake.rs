@@ -304,6 +304,9 @@ impl Intake {
         if shared.is_stopping.load(Ordering::Relaxed) {
             return Err(Unavailable::Stopping);
         }
+        if points.is_empty() {
+            return Ok(Receipt::default());
+        }
         let is_direct = matches!(shared.route, Route::Direct(_));
         if is_direct && shared.handle.redis_trouble().is_some() {
             let retry_after = RETRY_AFTER;

@@ -39,6 +39,8 @@ pub enum Json<'a> {
     List(Vec<Json<'a>>),
     /// An object, with all its keys in their order; of equal ones the last counts.
     Dict(Vec<(Cow<'a, str>, Json<'a>)>),
+    /// A list or an object that was only passed over.
+    Passed(&'a str),
 }
 
 impl<'a> Json<'a> {
@@ -63,9 +65,15 @@ impl<'a> Json<'a> {
         items.find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// What was passed over, read after all.
+    fn read(text: &str) -> Json<'_> {
+        Json::parse(text).unwrap_or(Json::Null)
+    }
+
     /// Whether Python takes it for true.
     pub fn is_true(&self) -> bool {
         match self {
+            Self::Passed(text) => Json::read(text).is_true(),
             Self::Null => false,
             Self::Bool(truth) => *truth,
             Self::Int(_) | Self::Float(_) => self.number() != Some(0.0),
@@ -106,6 +114,7 @@ impl<'a> Json<'a> {
 
     fn write(&self, out: &mut String) {
         match self {
+            Self::Passed(text) => Json::read(text).write(out),
             Self::Null => out.push_str("None"),
             Self::Bool(true) => out.push_str("True"),
             Self::Bool(false) => out.push_str("False"),
@@ -279,6 +288,29 @@ impl<'a> Reader<'a> {
             b'N' => self.word("NaN", Json::Float("NaN")),
             b'I' => self.word("Infinity", Json::Float("Infinity")),
             _ => self.number(),
+        }
+    }
+
+    /// Reads whatever comes next, but keeps of a list or an object only its text: what
+    /// is nested may take many times the memory of the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::value`].
+    pub fn flat_value(&mut self) -> Result<Json<'a>, NoJson> {
+        if !matches!(self.peek(), b'{' | b'[') {
+            return self.value();
+        }
+        let from = self.at;
+        self.pass_over()?;
+        Ok(Json::Passed(self.since(from)))
+    }
+
+    fn pass_over(&mut self) -> Result<(), NoJson> {
+        match self.peek() {
+            b'{' => self.dict(|_, reader| reader.pass_over()),
+            b'[' => self.list(Self::pass_over),
+            _ => self.value().map(drop),
         }
     }
 
@@ -478,6 +510,7 @@ mod tests {
             Json::Bool(truth) => (*truth).into(),
             Json::Int(text) | Json::Float(text) => serde_json::from_str(text).unwrap(),
             Json::Text(text) => text.as_ref().into(),
+            Json::Passed(text) => value(&Json::read(text)),
             Json::List(items) => items.iter().map(value).collect(),
             Json::Dict(items) => {
                 let items = items.iter();
@@ -512,6 +545,8 @@ mod tests {
                 true => serde_json::to_string_pretty(&wanted).unwrap(),
                 false => wanted.to_string(),
             };
+            let passed = Reader::new(&text).flat_value().unwrap();
+            prop_assert_eq!(value(&passed), wanted.clone());
             prop_assert_eq!(value(&Json::parse(&text).unwrap()), wanted);
         }
 

@@ -65,16 +65,16 @@ impl KeyStore {
 
 impl Grant {
     /// The name under which a metric is stored: with the prefix and a dot in front,
-    /// unless it begins so already.
-    pub fn name(&self, metric: String) -> String {
+    /// unless it begins so already. Also how many bytes were put in front.
+    pub fn name(&self, metric: &str) -> (String, usize) {
         let Some(namespace) = &self.namespace else {
-            return metric;
+            return (metric.to_owned(), 0);
         };
         let rest = metric.strip_prefix(&**namespace);
         if rest.is_some_and(|rest| rest.starts_with('.')) {
-            return metric;
+            return (metric.to_owned(), 0);
         }
-        format!("{namespace}.{metric}")
+        (format!("{namespace}.{metric}"), namespace.len() + 1)
     }
 }
 
@@ -129,10 +129,13 @@ mod tests {
             is_self: false,
             namespace: Some("ns1".into()),
         };
-        let named = |name: &str| grant.name(name.to_owned());
-        assert_eq!(named("ns1.a"), "ns1.a");
-        assert_eq!(named("ns1foo.x"), "ns1.ns1foo.x");
-        assert_eq!(named("ns1"), "ns1.ns1");
-        assert_eq!(named("a"), "ns1.a");
+        for (name, stored, added) in [
+            ("ns1.a", "ns1.a", 0),
+            ("ns1foo.x", "ns1.ns1foo.x", 4),
+            ("ns1", "ns1.ns1", 4),
+            ("a", "ns1.a", 4),
+        ] {
+            assert_eq!(grant.name(name), (stored.to_owned(), added));
+        }
     }
 }

@@ -223,8 +223,7 @@ impl Last {
         let both = metrics.iter().zip(known);
         let last = both.map(|(metric, known)| match known {
             Some(last) => last,
-            // What was delivered may not have been told yet.
-            None => asked.next().flatten().max(table.own(metric)),
+            None => asked.next().flatten().max(table.untold(metric)),
         });
         Ok(last.collect())
     }
@@ -277,6 +276,7 @@ impl Last {
                     match news {
                         News::Changed(metric) => table.forget(&metric),
                         News::AllChanged => table.forget_all(),
+                        News::Emptied => table.empty(),
                         News::Gone => table.set_keeps(false),
                     }
                 }
@@ -325,7 +325,7 @@ impl Last {
                 Err(error) => Err(error),
             };
             match written {
-                Ok(true) => {}
+                Ok(true) => self.table().note_written(marks),
                 Ok(false) => {
                     self.give_back(marks);
                     return Err((ErrorKind::Io, "others write flux.last.* all the time").into());

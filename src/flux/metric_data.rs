@@ -54,7 +54,7 @@ async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
             1,
         ));
     }
-    let name = grant.name(metric.clone());
+    let (name, _) = grant.name(&metric);
     check_quota(site, &force, &grant, &name, &metric).await?;
     let point = FluxPoint {
         metric: name,

@@ -1,5 +1,6 @@
 //! `POST /metric_data_post`: one point or many in a JSON object.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use super::answer::{Answer, json_text};
 use super::checks::{self, Clock};
 use super::http::{InForce, Site};
+use super::json::Json;
 use super::keys::Grant;
 use super::points::{self, Taken};
 use super::post::{Body, Item, Post};
@@ -18,9 +20,26 @@ const ENDPOINT: &str = "metric_data_post";
 
 /// A point that is as it must be.
 struct Checked {
-    /// The name as it was submitted, normalised.
-    submitted: String,
     point: FluxPoint,
+    /// Bytes of its name that were put in front.
+    prefix_bytes: usize,
+}
+
+impl Checked {
+    /// The name as it was submitted, normalised.
+    fn submitted(&self) -> &str {
+        &self.point.metric[self.prefix_bytes..]
+    }
+}
+
+/// What a request comes to, once its body is read.
+enum Read {
+    /// Nothing is to be taken.
+    Answer(Answer),
+    /// Only the health is asked for.
+    Health,
+    /// Points that are as they must be, and the prefix of the key.
+    Points(Vec<Checked>, Option<Arc<str>>),
 }
 
 /// Answers a request.
@@ -29,62 +48,22 @@ pub async fn answer(site: Arc<Site>, request: Request) -> Answer {
 }
 
 async fn take(site: &Site, request: Request) -> Result<Answer, Answer> {
-    let received = site.receive(request, true).await?;
-    let headers = &received.parts.headers;
-    let nothing = || Answer::bad("invalid_parameters", "no POST data received");
-    let not_json = || Answer::bad("invalid_parameters", "invalid json data");
-    let text = std::str::from_utf8(&received.bytes).map_err(|_| nothing())?;
-    let post = match Body::parse(text).map_err(|_| not_json())? {
-        Body::Post(post) => post,
-        Body::Nothing => return Err(nothing()),
-        Body::Other => return Err(not_json()),
-    };
-    if post
-        .get("status")
-        .is_some_and(|status| !status.to_text().is_empty())
-    {
-        return Ok(site.health().await);
-    }
     let force = site.force();
-    let grant = authenticate(&force, headers, &post).await?;
-    if post.get("validate_key").is_some_and(|wish| wish.is_true()) {
-        let body = "{\"status\": \"key valid\"}".to_owned();
-        return Ok(Answer::json(StatusCode::OK, body));
-    }
-    let is_test = points::is_test(headers) || post.get("test").is_some_and(|test| test.is_true());
-    let points_max = force.settings.flux.request_points_max as usize;
-    let Some(items) = items(site, headers, post, points_max)? else {
-        return Ok(Answer::no_content());
+    let (mut checked, prefix) = match read(site, &force, request).await? {
+        Read::Answer(answer) => return Ok(answer),
+        Read::Health => return Ok(site.health().await),
+        Read::Points(checked, prefix) => (checked, prefix),
     };
-    if items.len() > points_max {
-        let message = format!("more than {points_max} metrics in one request");
-        let code = StatusCode::PAYLOAD_TOO_LARGE;
-        return Err(Answer::refused(code, "too_many_points", &message));
-    }
-    let clock = Clock::new(force.settings.flux.max_age_s);
-    let checked = items.iter().map(|item| check(item, &grant, clock));
-    let mut checked: Vec<Checked> = checked.collect::<Result<_, _>>()?;
-    let namespace = quota_namespace(&grant, &checked);
     let submitted = checked.len();
-    let rules = site.handle.rules();
-    checked.retain(|checked| !rules.is_skipped(checked.point.metric.as_bytes()));
-    let skipped = submitted - checked.len();
-    site.count_refused(ENDPOINT, "skipped", skipped as u64);
-    if is_test {
-        return Ok(test_answer(&grant, &checked));
-    }
-    let rejected = match namespace
-        .as_deref()
-        .map(|name| (name, force.settings.flux.quotas.quota(name)))
-    {
-        Some((namespace, Some(quota))) => reject(site, namespace, quota, &mut checked).await,
-        _ => None,
+    let quota = quota_of(&force, prefix.as_deref(), &checked);
+    let skipped = skip(site, &mut checked);
+    let rejected = match quota {
+        Some((namespace, quota)) => reject(site, &namespace, quota, &mut checked).await,
+        None => None,
     };
+    let owned = |checked: &Checked| checked.submitted().to_owned();
     let accepted: Vec<String> = match rejected {
-        Some(_) => checked
-            .iter()
-            .map(|checked| checked.submitted.clone())
-            .collect(),
+        Some(_) => checked.iter().map(owned).collect(),
         None => Vec::new(),
     };
     let taken = checked.len() as u64;
@@ -95,6 +74,61 @@ async fn take(site: &Site, request: Request) -> Result<Answer, Answer> {
         return Ok(answer.with_points(receipt.taken));
     }
     Ok(points::answer(site, &Taken::new(ENDPOINT, taken, receipt)))
+}
+
+/// Reads a request and checks all of it; its body is let go.
+async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, Answer> {
+    let received = site.receive(request, true).await?;
+    let headers = &received.parts.headers;
+    let nothing = || Answer::bad("invalid_parameters", "no POST data received");
+    let not_json = || Answer::bad("invalid_parameters", "invalid json data");
+    let text = std::str::from_utf8(&received.bytes).map_err(|_| nothing())?;
+    let points_max = force.settings.flux.request_points_max as usize;
+    let post = match Body::parse(text, points_max).map_err(|_| not_json())? {
+        Body::Post(post) => post,
+        Body::Nothing => return Err(nothing()),
+        Body::Other => return Err(not_json()),
+    };
+    let is_true = |key| {
+        post.get(key)
+            .is_some_and(|value: &Json<'_>| value.is_true())
+    };
+    let status = post.get("status");
+    if status.is_some_and(|status| !status.to_text().is_empty()) {
+        return Ok(Read::Health);
+    }
+    let grant = authenticate(force, headers, &post).await?;
+    if is_true("validate_key") {
+        let body = "{\"status\": \"key valid\"}".to_owned();
+        return Ok(Read::Answer(Answer::json(StatusCode::OK, body)));
+    }
+    let is_test = points::is_test(headers) || is_true("test");
+    let Some(items) = items(site, headers, post, points_max)? else {
+        return Ok(Read::Answer(Answer::no_content()));
+    };
+    if items.len() > points_max {
+        let message = format!("more than {points_max} metrics in one request");
+        let code = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Answer::refused(code, "too_many_points", &message));
+    }
+    let clock = Clock::new(force.settings.flux.max_age_s);
+    let checked = items.iter().map(|item| check(item, &grant, clock));
+    let mut checked: Vec<Checked> = checked.collect::<Result<_, _>>()?;
+    if !is_test {
+        return Ok(Read::Points(checked, grant.namespace));
+    }
+    skip(site, &mut checked);
+    Ok(Read::Answer(test_answer(&grant, &checked)))
+}
+
+/// Leaves out what the skip lists name; returns how many those were.
+fn skip(site: &Site, checked: &mut Vec<Checked>) -> usize {
+    let before = checked.len();
+    let rules = site.handle.rules();
+    checked.retain(|checked| !rules.is_skipped(checked.point.metric.as_bytes()));
+    let skipped = before - checked.len();
+    site.count_refused(ENDPOINT, "skipped", skipped as u64);
+    skipped
 }
 
 /// What the key in the header allows, or else the one in the body.
@@ -174,25 +208,29 @@ fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked, Answer
         .filter(|value| !value.to_text().is_empty());
     let value = value.ok_or_else(|| bad("no value parameter present"))?;
     let value = checks::json_value(value).ok_or_else(|| bad("invalid value"))?;
+    let (metric, prefix_bytes) = grant.name(&name);
     Ok(Checked {
         point: FluxPoint {
-            metric: grant.name(name.clone()),
+            metric,
             timestamp,
             value,
             fill: is_fill,
         },
-        submitted: name,
+        prefix_bytes,
     })
 }
 
 /// The name of a metric, normalised.
-fn name(item: &Item<'_>) -> Result<String, Answer> {
+fn name<'i>(item: &'i Item<'_>) -> Result<Cow<'i, str>, Answer> {
     let bad = |message: String| Answer::bad("metric_name", &message);
-    let raw = match &item.metric {
-        Some(metric) if metric.is_text_or_number() => metric.to_text(),
+    let raw: &'i Json<'_> = match &item.metric {
+        Some(metric) if metric.is_text_or_number() => metric,
         _ => return Err(bad(format!("invalid metric - {}", item.repr(None)))),
     };
-    let name = checks::normalised(&raw);
+    let name = match raw.to_text() {
+        Cow::Borrowed(raw) => checks::normalised(raw),
+        Cow::Owned(raw) => Cow::Owned(checks::normalised(&raw).into_owned()),
+    };
     if let Err(reason) = checks::name(&name) {
         let repr = item.repr(Some(&name));
         return Err(bad(format!("invalid metric - {repr} - {reason}")));
@@ -200,28 +238,34 @@ fn name(item: &Item<'_>) -> Result<String, Answer> {
     if name.is_empty() {
         return Err(bad(format!("invalid metric - {}", item.repr(None))));
     }
-    Ok(name.into_owned())
+    Ok(name)
 }
 
 fn test_answer(grant: &Grant, checked: &[Checked]) -> Answer {
     let mut seen = HashSet::new();
-    let names = checked.iter().map(|checked| &*checked.submitted);
+    let names = checked.iter().map(Checked::submitted);
     let names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
     points::test_answer(grant.namespace.as_deref(), &names, checked.len())
 }
 
-/// Whose quota is looked at: the key's prefix, or what all names begin with.
-fn quota_namespace(grant: &Grant, checked: &[Checked]) -> Option<String> {
-    if let Some(namespace) = &grant.namespace {
-        return Some(namespace.to_string());
+/// The prefix whose quota is looked at, that of the key or what all names begin with,
+/// and the quota, if there is one.
+fn quota_of(force: &InForce, prefix: Option<&str>, checked: &[Checked]) -> Option<(String, u32)> {
+    let quotas = &force.settings.flux.quotas;
+    if quotas.is_empty() {
+        return None;
     }
-    let mut firsts = checked
-        .iter()
-        .map(|checked| checked.point.metric.split('.').next());
-    let first = firsts.next()?;
-    firsts
-        .all(|other| other == first)
-        .then(|| first.map(str::to_owned))?
+    let prefix = match prefix {
+        Some(prefix) => prefix,
+        None => {
+            let mut firsts = checked
+                .iter()
+                .map(|checked| checked.point.metric.split('.').next());
+            let first = firsts.next()?;
+            firsts.all(|other| other == first).then_some(first)??
+        }
+    };
+    Some((prefix.to_owned(), quotas.quota(prefix)?))
 }
 
 /// Metrics over a quota.
@@ -250,7 +294,7 @@ async fn reject(
     checked.retain(|checked| {
         let is_rejected = rejected.contains(&checked.point.metric);
         if is_rejected {
-            metrics.push(checked.submitted.clone());
+            metrics.push(checked.submitted().to_owned());
         }
         !is_rejected
     });

@@ -36,9 +36,14 @@ use crate::source::{Client, Limits, Origin};
 
 /// When it is worth asking again after the queue was full.
 const FULL_RETRY: Duration = Duration::from_secs(60);
-/// Largest answer that is read; what is larger is asked for in halves. So many bytes
-/// can be held by each history that runs, and some three times as many by its points.
+/// Largest answer that is read; what is larger is asked for in halves.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// An answer takes so many times its size while it is read: itself, its copy if it has
+/// words that JSON has not, and its points, each of which takes six bytes in it at
+/// least, and sixteen in memory; each of these grows by doubling.
+const READ_BYTES_MAX: u64 = 2 * (1 + 1 + 3);
+/// What a history that waits takes, in bytes: its questions and names.
+const WAITING_BYTES: u64 = request::URLS_BYTES_MAX as u64 + (16 << 10);
 
 /// How far a history is. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -312,6 +317,14 @@ impl Queue {
         }
         self.points += progress.points;
     }
+}
+
+/// Worst-case memory of all histories, in bytes.
+pub(super) fn bytes_max(settings: &Settings) -> u64 {
+    let flux = &settings.flux;
+    let running = u64::from(flux.populate_running_max);
+    let answer = limits(settings).bytes_max as u64 * READ_BYTES_MAX;
+    running * answer + u64::from(flux.populate_queue_max) * WAITING_BYTES
 }
 
 fn limits(settings: &Settings) -> Limits {

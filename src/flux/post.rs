@@ -15,10 +15,22 @@ pub enum Body<'a> {
     Other,
 }
 
+/// Keys besides `metrics` that are looked at.
+const FIELDS: [&str; 8] = [
+    "key",
+    "metric",
+    "timestamp",
+    "value",
+    "fill",
+    "status",
+    "test",
+    "validate_key",
+];
+
 /// An object that was posted.
 #[derive(Debug, Default)]
 pub struct Post<'a> {
-    /// What is in `metrics`, if that is a list.
+    /// What is in `metrics`, if that is a list: at most one more than may be.
     pub items: Vec<Item<'a>>,
     fields: Vec<(Cow<'a, str>, Json<'a>)>,
 }
@@ -50,15 +62,16 @@ pub enum Form<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body.
+    /// Reads a body, and keeps one metric more than `items_max` at most.
     ///
     /// # Errors
     ///
     /// When it is no JSON.
-    pub fn parse(text: &'a str) -> Result<Self, NoJson> {
+    pub fn parse(text: &'a str, items_max: usize) -> Result<Self, NoJson> {
         let mut reader = Reader::new(text);
         if reader.peek() != b'{' {
-            let is_true = Json::parse(text)?.is_true();
+            let is_true = reader.flat_value()?.is_true();
+            reader.end()?;
             return Ok(if is_true { Self::Other } else { Self::Nothing });
         }
         let mut post = Post::default();
@@ -66,16 +79,23 @@ impl<'a> Body<'a> {
         reader.dict(|key, reader| {
             is_empty = false;
             if key != "metrics" {
-                post.fields.push((key, reader.value()?));
+                let value = reader.flat_value()?;
+                if FIELDS.contains(&&*key) {
+                    post.fields.retain(|(known, _)| *known != key);
+                    post.fields.push((key, value));
+                }
                 return Ok(());
             }
             post.items.clear();
             if reader.peek() != b'[' {
-                reader.value()?;
+                reader.flat_value()?;
                 return Ok(());
             }
             reader.list(|reader| {
-                post.items.push(Item::read(reader)?);
+                let item = Item::read(reader)?;
+                if post.items.len() <= items_max {
+                    post.items.push(item);
+                }
                 Ok(())
             })
         })?;
@@ -91,7 +111,7 @@ impl<'a> Body<'a> {
 impl<'a> Post<'a> {
     /// The value of a key other than `metrics`.
     pub fn get(&self, key: &str) -> Option<&Json<'a>> {
-        let mut fields = self.fields.iter().rev();
+        let mut fields = self.fields.iter();
         fields.find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
@@ -121,7 +141,7 @@ impl<'a> Item<'a> {
         };
         if next == b'{' {
             reader.dict(|key, reader| {
-                let value = Some(reader.value()?);
+                let value = Some(reader.flat_value()?);
                 match &*key {
                     "metric" => item.metric = value,
                     "timestamp" => item.timestamp = value,
@@ -132,7 +152,7 @@ impl<'a> Item<'a> {
                 Ok(())
             })?;
         } else {
-            reader.value()?;
+            reader.flat_value()?;
         }
         item.form = Form::Listed(reader.since(from));
         Ok(item)
@@ -190,7 +210,7 @@ mod tests {
     use super::*;
 
     fn post(text: &str) -> Post<'_> {
-        match Body::parse(text) {
+        match Body::parse(text, 10) {
             Ok(Body::Post(post)) => post,
             other => panic!("{other:?}"),
         }
@@ -199,13 +219,13 @@ mod tests {
     #[test]
     fn bodies_are_told_apart() {
         for text in ["{}", "[]", "null", "0", "\"\"", "false", " { } "] {
-            assert!(matches!(Body::parse(text), Ok(Body::Nothing)), "{text}");
+            assert!(matches!(Body::parse(text, 10), Ok(Body::Nothing)), "{text}");
         }
         for text in ["[1]", "1", "\"x\"", "true", "NaN"] {
-            assert!(matches!(Body::parse(text), Ok(Body::Other)), "{text}");
+            assert!(matches!(Body::parse(text, 10), Ok(Body::Other)), "{text}");
         }
         for text in ["", "{", "{\"a\":1}x", "{\"metrics\": [}"] {
-            assert!(Body::parse(text).is_err(), "{text}");
+            assert!(Body::parse(text, 10).is_err(), "{text}");
         }
     }
 

@@ -14,16 +14,18 @@ mod select;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::routing::MethodFilter;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use quick_cache::sync::Cache;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, json_text};
-use super::http::{Received, Site};
+use super::http::{Received, Site, endpoint};
 use super::lock;
 use super::victoria::{Failure, Victoria};
 use crate::literal;
@@ -36,7 +38,7 @@ use message::{BadBody, Series, TimeSeries};
 use select::{BadHeader, Selection};
 
 /// The endpoint's name.
-pub const ENDPOINT: &str = "prometheus/write";
+const ENDPOINT: &str = "prometheus/write";
 /// When it is worth trying again after VictoriaMetrics was away.
 const RETRY: Duration = Duration::from_secs(5);
 /// Longest tenant or server id.
@@ -93,8 +95,19 @@ impl Prometheus {
     }
 }
 
-/// Answers a request.
-pub async fn write(site: Arc<Site>, request: Request) -> Answer {
+/// Worst-case memory besides bodies, in bytes; none where it is off.
+pub fn bytes_max(settings: &Settings) -> Option<(&'static str, u64)> {
+    settings.victoriametrics.url.as_ref()?;
+    let series = u64::from(settings.flux_prometheus.series_max);
+    Some(("Flux: labelled series", guard::SERIES_BYTES * series))
+}
+
+/// `router` with the endpoint.
+pub fn routes(router: Router<Arc<Site>>) -> Router<Arc<Site>> {
+    endpoint(router, MethodFilter::POST, ENDPOINT, write)
+}
+
+async fn write(site: Arc<Site>, request: Request) -> Answer {
     match take(&site, request).await {
         Ok(answer) | Err(answer) => answer,
     }

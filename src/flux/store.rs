@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
+use redis::{Cmd, FromRedisValue, RedisResult};
 use tokio::sync::Mutex;
 
 use crate::background::Link;
@@ -33,18 +33,6 @@ impl Store {
         T: FromRedisValue + Send + 'static,
     {
         self.with(move |link| link.query(&command)).await
-    }
-
-    /// Runs some commands at one go.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::query`].
-    pub async fn run<T>(&self, commands: Pipeline) -> RedisResult<T>
-    where
-        T: FromRedisValue + Send + 'static,
-    {
-        self.with(move |link| link.run(&commands)).await
     }
 
     async fn with<T: Send + 'static>(

@@ -1,9 +1,9 @@
 //! Files of points: `POST /upload_data`, what became of them, and a page to upload
 //! with.
 //!
-//! A form is taken in and checked at once; its files are processed by one [`worker`],
-//! by way of a directory of its own, one after the other. See [`terms`] for what a form
-//! says, [`time`] for dates, and [`status`] for what is told.
+//! A form is taken in and checked at once; its files are processed by one worker, by way
+//! of a directory of its own, one after the other. See `terms` for what a form says,
+//! `time` for dates, and `status` for what is told.
 
 mod archive;
 mod job;
@@ -43,6 +43,8 @@ use status::Status;
 
 /// The directory of uploads below `state_dir`.
 const DIRECTORY: &str = "uploads";
+/// A cell as it is read, again in its column, and as a point; texts are in the file.
+const CELL_BYTES: usize = 2 * size_of::<table::Cell>() + 80;
 /// When it is worth trying again where there is no room.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -72,6 +74,20 @@ impl Uploads {
     }
 }
 
+/// Worst-case memory of the one upload that is processed at a time, in bytes; none where
+/// uploads are off.
+pub fn bytes_max(settings: &Settings) -> Option<(&'static str, u64)> {
+    let uploads = &settings.flux_uploads;
+    let file = uploads.bytes_max.max(uploads.unpacked_bytes_max);
+    let table = uploads.cells_max.saturating_mul(CELL_BYTES);
+    let sum = file
+        .saturating_add(table)
+        .saturating_add(uploads.workbook_bytes_max);
+    uploads
+        .enabled
+        .then_some(("Flux: an upload, processed", sum as u64))
+}
+
 /// Starts the worker.
 pub fn start(runtime: &Handle, site: &Arc<Site>) {
     if let Some(queued) = lock(&site.uploads.queued).take() {
@@ -91,7 +107,8 @@ pub fn routes(router: Router<Arc<Site>>) -> Router<Arc<Site>> {
 /// A refusal in the form that Skyline's web application has for uploads.
 fn failed(code: StatusCode, reason: &'static str, error: &str) -> Answer {
     let error = json_text(error);
-    let body = format!("{{\"status\": {{\"error\": {error}}}, \"data\": {{\"upload\": \"failed\"}}}}");
+    let body =
+        format!("{{\"status\": {{\"error\": {error}}}, \"data\": {{\"upload\": \"failed\"}}}}");
     Answer::json(code, body).because(reason)
 }
 
@@ -130,14 +147,11 @@ async fn take(site: &Arc<Site>, settings: &Settings, request: Request) -> Result
     let form = receive::receive(uploads, &settings.flux_uploads, request).await?;
     page::check_token(&headers, &form.fields, &uploads.tokens)?;
     let job = check(&settings.flux_uploads, &form)?;
-    let warning = undeclared(settings, &job);
+    let warning = job.undeclared(settings);
     if let Some(warning) = &warning {
         tracing::warn!(upload = job.id_key, "{warning}");
     }
-    let mut status = job.status();
-    if let Some(warning) = &warning {
-        status.set("warning", warning.as_str());
-    }
+    let status = job.status(settings);
     // Without one, nobody would learn what becomes of it.
     let written = status.write(&site.store).await;
     written.map_err(|_| Answer::try_later("redis_away", "redis is away", RETRY))?;
@@ -146,7 +160,11 @@ async fn take(site: &Arc<Site>, settings: &Settings, request: Request) -> Result
     let kept = keeping.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     let job = kept.map_err(|error| {
         tracing::warn!(%error, "an upload could not be kept");
-        failed(StatusCode::INSUFFICIENT_STORAGE, "disk", "the upload could not be kept on disk")
+        failed(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "disk",
+            "the upload could not be kept on disk",
+        )
     })?;
     let answer = taken(&job, warning.as_deref());
     place.send(job);
@@ -159,7 +177,10 @@ fn taken(job: &Job, warning: Option<&str>) -> Answer {
         ("upload", json!("successful")),
         ("upload_id", json!(job.id)),
         ("upload_id_key", json!(job.id_key)),
-        ("parent_metric_namespace", json!(job.fields.get("parent_metric_namespace"))),
+        (
+            "parent_metric_namespace",
+            json!(job.fields.get("parent_metric_namespace")),
+        ),
         ("data file", json!(job.data_name)),
     ];
     if let Some(info) = &job.info_name {
@@ -168,7 +189,10 @@ fn taken(job: &Job, warning: Option<&str>) -> Answer {
     if let Some(warning) = warning {
         data.push(("warning", json!(warning)));
     }
-    let items: Vec<String> = data.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    let items: Vec<String> = data
+        .iter()
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
     let body = format!("{{\"status\": {{}}, \"data\": {{{}}}}}", items.join(", "));
     Answer::json(StatusCode::OK, body)
 }
@@ -205,7 +229,9 @@ fn check(settings: &FluxUploadsSettings, form: &Form) -> Result<Job, Answer> {
             None => "error :: no data_file in the POST",
         }));
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let time = format!("{}.{:06}", now.as_secs(), now.subsec_micros());
     let namespace = archive::safe_name(namespace);
     Ok(Job {
@@ -238,20 +264,6 @@ fn is_authorized(settings: &FluxUploadsSettings, namespace: &str, key: &str) -> 
     bool::from(found) && !key.is_empty()
 }
 
-/// What to tell if Skyline will not analyse the namespace.
-fn undeclared(settings: &Settings, job: &Job) -> Option<String> {
-    let namespace = job.fields.get("parent_metric_namespace")?.trim();
-    let batch = &settings.batch;
-    let is_declared = batch.namespaces.iter().any(|declared| namespace.contains(&**declared));
-    if batch.enabled && is_declared {
-        return None;
-    }
-    Some(format!(
-        "{namespace} is not in batch.namespaces, or batch.enabled is false: Skyline's \
-         analyzer_batch, which analyses history, will not look at it"
-    ))
-}
-
 async fn api(site: Arc<Site>, request: Request) -> Answer {
     let query = request.uri().query().unwrap_or_default();
     if !form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "upload_status") {
@@ -279,7 +291,10 @@ async fn upload_status(site: Arc<Site>, request: Request) -> Answer {
     match status {
         Ok(Some(status)) => {
             let body = Value::Object(serde_json::Map::from_iter([("upload".to_owned(), status)]));
-            Answer::json(StatusCode::OK, format!("{{\"status\": {{}}, \"data\": {body}}}"))
+            Answer::json(
+                StatusCode::OK,
+                format!("{{\"status\": {{}}, \"data\": {body}}}"),
+            )
         }
         Ok(None) => {
             let text: String = id_key.chars().filter(|c| is_good(*c)).take(300).collect();
@@ -307,7 +322,7 @@ mod tests {
     // In the second orientation Skyline takes any key.
     #[test]
     fn a_key_is_compared_in_both_orientations() {
-        let one = settings("{ space = 'a-key', other = 'b-key', empty = '' }");
+        let one = settings("{ space = 'a-key', other = 'b-key' }");
         let two = settings("{ a-key = 'space', b-key = 'other' }");
         for settings in [&one, &two] {
             assert!(is_authorized(settings, "space", "a-key"));
@@ -317,11 +332,13 @@ mod tests {
                 ("space", "space"),
                 ("space.sub", "a-key"),
                 ("", "a-key"),
-                ("empty", ""),
-                ("", "empty"),
+                ("space", "other"),
                 ("nothing", "a-key"),
             ] {
-                assert!(!is_authorized(settings, namespace, key), "{namespace} {key}");
+                assert!(
+                    !is_authorized(settings, namespace, key),
+                    "{namespace} {key}"
+                );
             }
         }
     }

@@ -162,7 +162,7 @@ const ALERTS: &[Alert] = &[
     },
     Alert {
         name: "SkyringFluxQueueNearlyFull",
-        expr: "skyring_flux_queue_points / skyring_flux_queue_points_max",
+        expr: "skyring_flux_queue_bytes / skyring_flux_queue_bytes_max",
         when: "> 0.8",
         hold: "5m",
         severity: "warning",

@@ -3,6 +3,7 @@
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::Finding;
+use crate::plane;
 use crate::settings::Settings;
 
 /// CPUs this process may use, in ascending order; never empty.
@@ -41,6 +42,13 @@ fn place(shards: usize, cpus: &[usize], allowed: &[usize]) -> Vec<usize> {
 
 /// Tells which CPUs the shards get.
 pub(super) fn check(settings: &Settings) -> Finding {
+    if let Err(error) = plane::probe_cpus() {
+        return Finding::fault(
+            "cpus",
+            format!("the CPUs under /sys/devices/system cannot be looked at: {error}"),
+            "mount -t sysfs sysfs /sys",
+        );
+    }
     let allowed = allowed_cpus();
     let placed = placement(settings);
     let shards = placed.len();

@@ -12,12 +12,13 @@ use rustix::fs::{Access, access};
 
 use super::Finding;
 
-const SYSTEM_DIR: &str = "/var/lib/skyring";
+/// The state directory of a server that is a service of the host.
+pub const STATE_DIR: &str = "/var/lib/skyring";
 
 /// `/var/lib/skyring` where that can be written or made, else `skyring` under the
 /// user's state directory.
 pub fn default_state_dir() -> PathBuf {
-    let system = PathBuf::from(SYSTEM_DIR);
+    let system = PathBuf::from(STATE_DIR);
     if is_writable(&system) {
         return system;
     }

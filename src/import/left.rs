@@ -42,20 +42,17 @@ const LEFT: [(&str, &[(&str, Usual)]); 9] = [
             ("FLUX_NAMESPACE_QUOTAS", Usual::False),
             ("FLUX_SEND_TO_STATSD", Usual::False),
             ("FLUX_OTEL_ENABLED", Usual::False),
-            ("FLUX_DROP_BUCKET_METRICS", Usual::True),
-            ("FLUX_PROMETHEUS_MAX_AGE", Usual::Number(300)),
             ("FLUX_TORNADO_ENABLED", Usual::False),
             ("VISTA_DO_NOT_SUBMIT_CURRENT_MINUTE", Usual::True),
             ("VISTA_BQ_ACCOUNTS", Usual::False),
         ],
     ),
     (
-        "not carried over: Skyring does not fill VictoriaMetrics and RedisTimeSeries",
+        "not carried over: labelled metrics go to the VictoriaMetrics of victoriametrics.url alone",
         &[
             ("PROMETHEUS_INGESTION", Usual::False),
             ("PROMETHEUS_SETTINGS", Usual::False),
             ("HORIZON_PROMETHEUS_METRIC_LIMIT", Usual::False),
-            ("VICTORIAMETRICS_ENABLED", Usual::False),
         ],
     ),
     (

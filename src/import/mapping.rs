@@ -85,6 +85,7 @@ pub(super) fn map(settings: &Settings, file: &str, host: &str) -> Import {
     reader.self_metrics();
     reader.flux();
     reader.uploads();
+    reader.victoria();
     reader.vista();
     reader.left_behind();
     reader.judge();

@@ -9,6 +9,7 @@
 //! | `listen.discarded.<reason>` | requests refused |
 //! | `listen.over_quota_metrics_count` | metrics over a quota, if there are quotas |
 //! | `listen.dropped_non_numeric_metrics` | Telegraf's fields that are no numbers |
+//! | `populate_metric_worker.datapoints_sent_to_graphite` | points of histories delivered |
 
 use crate::flux::FluxStatus;
 
@@ -52,6 +53,10 @@ pub(super) fn figures(
             now.queue_points,
         ),
         ("listen.added_to_queue".to_owned(), since(points)),
+        (
+            "populate_metric_worker.datapoints_sent_to_graphite".to_owned(),
+            since(|status| status.populate.points),
+        ),
         (
             "listen.dropped_non_numeric_metrics".to_owned(),
             refused("not_numeric"),

@@ -14,10 +14,9 @@
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::client::Client;
-use super::error::{FetchError, excerpt};
+use super::error::FetchError;
 use super::json;
 use super::site::Site;
 use super::{Reply, Sample, Series};
@@ -191,7 +190,9 @@ pub async fn fetch(
     let (batched, single): (Vec<usize>, Vec<usize>) =
         (0..targets.len()).partition(|place| can_be_labelled(targets[*place]));
     let mut rounds: Vec<Vec<usize>> = single.into_iter().map(|place| vec![place]).collect();
-    rounds.push(batched);
+    if !batched.is_empty() {
+        rounds.push(batched);
+    }
     while let Some(places) = rounds.pop() {
         let asked: Vec<&str> = places.iter().map(|place| targets[*place]).collect();
         let query = render.query(&asked, window);
@@ -277,10 +278,9 @@ fn keep(series: &mut Series, window: &Window) {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
-    target: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    datapoints: Vec<(Option<&'a RawValue>, &'a RawValue)>,
+struct Answer {
+    target: String,
+    datapoints: json::Points<false>,
 }
 
 /// Reads an answer: the series in its order, each sorted, of points of one second the
@@ -291,36 +291,13 @@ struct Answer<'a> {
 /// When it is no JSON, or of another form.
 pub fn parse(body: &[u8]) -> Result<Vec<Series>, FetchError> {
     let mut room = Vec::new();
-    let answers: Vec<Answer<'_>> = json::parse(body, &mut room)?;
-    answers.into_iter().map(series).collect()
-}
-
-fn series(answer: Answer<'_>) -> Result<Series, FetchError> {
-    let mut series = Series {
-        name: answer.target.into_owned(),
-        ..Series::default()
+    let answers: Vec<Answer> = json::parse(body, &mut room)?;
+    let series = |answer: Answer| {
+        let mut series = answer.datapoints.named(answer.target);
+        series.sort_and_keep_last();
+        series
     };
-    series.samples.reserve_exact(answer.datapoints.len());
-    let bad = |text: &RawValue| {
-        let text = excerpt(text.get().as_bytes());
-        FetchError::Shape(format!("{text} in a data point is no number"))
-    };
-    for (value, timestamp) in answer.datapoints {
-        let timestamp = json::seconds(timestamp).ok_or_else(|| bad(timestamp))?;
-        series.newest = series.newest.max(Some(timestamp));
-        let Some(value) = value.filter(|value| value.get() != "null") else {
-            series.nulls += 1;
-            continue;
-        };
-        let value = json::number(value).ok_or_else(|| bad(value))?;
-        if value.is_finite() {
-            series.samples.push(Sample { timestamp, value });
-        } else {
-            series.not_finite += 1;
-        }
-    }
-    series.sort_and_keep_last();
-    Ok(series)
+    Ok(answers.into_iter().map(series).collect())
 }
 
 /// One window of a history, in seconds since 1970: from the first on, before the

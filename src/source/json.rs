@@ -1,10 +1,13 @@
 //! JSON as monitoring systems write it: with numbers that no float can hold, and, by
 //! old Graphites, with bare `NaN` and `Infinity`.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{FetchError, excerpt};
+use super::{Sample, Series};
 
 /// Stands for a number that is not finite where JSON has no word for it.
 const NOT_FINITE: &str = "1e9999";
@@ -70,9 +73,70 @@ fn spell_out(body: &[u8], out: &mut Vec<u8>) -> bool {
     any
 }
 
+/// The points of a series, read one by one, so that they take no more room than they
+/// must: pairs of value and time, or of time and value.
+#[derive(Default)]
+pub(super) struct Points<const TIME_FIRST: bool>(Series);
+
+impl<const TIME_FIRST: bool> Points<TIME_FIRST> {
+    /// The series of this name, its points in the order in which they stand.
+    pub fn named(self, name: String) -> Series {
+        Series { name, ..self.0 }
+    }
+
+    /// Whether nothing stands there, not even what was left out.
+    pub fn is_empty(&self) -> bool {
+        self.0.newest.is_none()
+    }
+}
+
+impl<'de, const TIME_FIRST: bool> Deserialize<'de> for Points<TIME_FIRST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Reader::<TIME_FIRST>)
+    }
+}
+
+struct Reader<const TIME_FIRST: bool>;
+
+impl<'de, const TIME_FIRST: bool> Visitor<'de> for Reader<TIME_FIRST> {
+    type Value = Points<TIME_FIRST>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of pairs of a value and a time")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+        let mut series = Series::default();
+        let bad = |text: &RawValue| {
+            let text = excerpt(text.get().as_bytes());
+            A::Error::custom(format_args!("{text} is no number"))
+        };
+        while let Some((one, other)) = pairs.next_element::<(&RawValue, &RawValue)>()? {
+            let (time, value) = if TIME_FIRST {
+                (one, other)
+            } else {
+                (other, one)
+            };
+            let timestamp = seconds(time).ok_or_else(|| bad(time))?;
+            series.newest = series.newest.max(Some(timestamp));
+            if value.get() == "null" {
+                series.nulls += 1;
+                continue;
+            }
+            let value = number(value).ok_or_else(|| bad(value))?;
+            if value.is_finite() {
+                series.samples.push(Sample { timestamp, value });
+            } else {
+                series.not_finite += 1;
+            }
+        }
+        Ok(Points(series))
+    }
+}
+
 /// A number in JSON, or in a JSON string, as Prometheus writes values. Too large ones
 /// are infinite.
-pub(super) fn number(text: &RawValue) -> Option<f64> {
+fn number(text: &RawValue) -> Option<f64> {
     let text = text.get();
     let bare = text
         .strip_prefix('"')
@@ -81,7 +145,7 @@ pub(super) fn number(text: &RawValue) -> Option<f64> {
 }
 
 /// Whole seconds since 1970, of a number that may have a fraction.
-pub(super) fn seconds(text: &RawValue) -> Option<i64> {
+fn seconds(text: &RawValue) -> Option<i64> {
     let text = text.get();
     if let Ok(seconds) = text.parse() {
         return Some(seconds);

@@ -331,8 +331,8 @@ struct Data<'a> {
 struct Row<'a> {
     #[serde(default)]
     metric: BTreeMap<String, String>,
-    #[serde(borrow, default)]
-    values: Vec<(&'a RawValue, &'a RawValue)>,
+    #[serde(default)]
+    values: json::Points<true>,
     #[serde(borrow, default)]
     histograms: Vec<&'a RawValue>,
 }
@@ -398,26 +398,7 @@ fn series(row: Row<'_>) -> Result<Series, FetchError> {
     if row.values.is_empty() && !row.histograms.is_empty() {
         return Err(FetchError::Histogram);
     }
-    let mut series = Series {
-        name: name(row.metric),
-        ..Series::default()
-    };
-    series.samples.reserve_exact(row.values.len());
-    let bad = |text: &RawValue| {
-        let text = excerpt(text.get().as_bytes());
-        FetchError::Shape(format!("{text} in a sample is no number"))
-    };
-    for (timestamp, value) in row.values {
-        let timestamp = json::seconds(timestamp).ok_or_else(|| bad(timestamp))?;
-        series.newest = series.newest.max(Some(timestamp));
-        let value = json::number(value).ok_or_else(|| bad(value))?;
-        if value.is_finite() {
-            series.samples.push(Sample { timestamp, value });
-        } else {
-            series.not_finite += 1;
-        }
-    }
-    Ok(series)
+    Ok(row.values.named(name(row.metric)))
 }
 
 /// Labels as Prometheus writes them.

@@ -43,7 +43,7 @@ impl Theme {
         let of = |colour| Style::new().fg(colour);
         Self {
             head: of(Color::Cyan).add_modifier(Modifier::BOLD),
-            quiet: of(Color::DarkGray),
+            quiet: Style::new().add_modifier(Modifier::DIM),
             good: of(Color::Green).add_modifier(Modifier::BOLD),
             warn: of(Color::Yellow),
             bad: of(Color::Red).add_modifier(Modifier::BOLD),
@@ -462,17 +462,22 @@ impl Screen {
                 _ => self.theme.warn,
             };
             let ago = age(now - number(fault, "/last_s"));
-            let mend = text(fault, "/mend");
-            let arrow = if mend.is_empty() { "" } else { " -> " };
+            let often = match number(fault, "/count") {
+                count if count > 1.0 => format!("{} times, last ", grouped(count)),
+                _ => String::new(),
+            };
             lines.push(Line::from(vec![
                 Span::styled(text(fault, "/level"), style),
                 Span::raw(format!(
-                    " {ago} ago, {} times: {} {}{arrow}{mend}",
-                    grouped(number(fault, "/count")),
+                    " {often}{ago} ago: {} {}",
                     text(fault, "/message"),
                     text(fault, "/fields"),
                 )),
             ]));
+            let mend = text(fault, "/mend");
+            if !mend.is_empty() {
+                lines.push(Line::from(format!("  -> {mend}")));
+            }
         }
         lines
     }
@@ -647,7 +652,8 @@ mod tests {
             "1.5 ms",
             "2.0 KiB",
             "250  25.0%  a\\u{a}.b",
-            "warn 10 s ago, 12 times: a \\u{1b}[31mbad\\u{202e} frame  -> mend it",
+            "warn 12 times, last 10 s ago: a \\u{1b}[31mbad\\u{202e} frame",
+            "  -> mend it",
             "at most 2,000",
         ] {
             assert!(text.contains(wanted), "{wanted} is missing:\n{text}");

@@ -39,8 +39,10 @@ pub struct VistaStatus {
     pub lag_max_s: Option<i64>,
     /// Every source that is asked.
     pub sources: Vec<SourceStatus>,
-    /// Every entry of `vista.fetch`, in its order.
+    /// Entries of `vista.fetch`, in its order.
     pub entries: Vec<EntryStatus>,
+    /// How many more there are.
+    pub left_out: usize,
 }
 
 /// One source.

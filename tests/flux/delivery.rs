@@ -144,16 +144,22 @@ fn points_on_their_way_are_bounded() {
         .set("flux.queue_bytes_max", 1 << 20)
         .start();
     let address = address(&skyring);
-    redis.signal(Signal::STOP);
-    let (address, full) = (&address, &AtomicBool::new(false));
-    let body = |client: usize| {
-        let point = |at: usize| json!({ "metric": format!("c{client}.m{at}"), "value": 1 });
+    let now = now_s();
+    let body = |client: usize, timestamp: u64| {
+        let point = |at: usize| json!({ "metric": format!("c{client}.m{at}"), "timestamp": timestamp, "value": 1 });
         let metrics: Vec<Value> = (0..1000).map(point).collect();
         json!({ "key": KEY, "metrics": metrics }).to_string()
     };
+    // Redis need not be asked for what is known.
+    for client in 0..16 {
+        let known = post(&address, body(client, now - 1));
+        assert_eq!(known.code, 204, "{}", known.body);
+    }
+    redis.signal(Signal::STOP);
+    let (address, full) = (&address, &AtomicBool::new(false));
     thread::scope(|scope| {
         for client in 0..16 {
-            let body = body(client);
+            let body = body(client, now);
             scope.spawn(move || {
                 let answer = post(address, &body);
                 assert_eq!(answer.code, 503, "{}", answer.body);
@@ -171,12 +177,14 @@ fn points_on_their_way_are_bounded() {
     assert!(status["queue_bytes"].as_u64() <= status["queue_bytes_max"].as_u64());
     redis.signal(Signal::CONT);
     for client in 0..16 {
-        let body = body(client);
+        let body = body(client, now);
         eventually("a client that tried again was served", || {
             let answer = post(address, &body);
             holds(answer.code == 204, || answer.body)
         });
     }
+    let wanted = [now - 1, now].map(|at| record("c9.m9", at, "1.0"));
+    assert_eq!(redis.series("c9.m9"), wanted.concat());
     assert_eq!(redis.keys().len(), 16_000);
     skyring.finish();
 }

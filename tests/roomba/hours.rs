@@ -8,8 +8,8 @@ use super::clock::{START_S, World};
 use super::*;
 
 const MINUTES: usize = 100;
-/// As long as an hour with the grace.
-const DURATION_S: i64 = 3600;
+/// With the grace: so short that some series have nothing left in the end.
+const DURATION_S: i64 = 1800;
 
 /// Each minute, whatever was written in it: the records that are young enough are those
 /// that Skyline's Roomba leaves, byte for byte, and those in front of them are older, in
@@ -17,7 +17,7 @@ const DURATION_S: i64 = 3600;
 #[test]
 fn hour_after_hour_each_pass_leaves_what_skylines_roomba_leaves() {
     for seed in ["one", "two", "three"] {
-        let mut world = World::new(&["redis.full_duration_s=3000"]);
+        let mut world = World::new(&["redis.full_duration_s=1200"]);
         let arguments = [START_S, DURATION_S, MINUTES as i64, 40].map(|it| it.to_string());
         let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         arguments.push(seed);
@@ -48,7 +48,7 @@ fn hour_after_hour_each_pass_leaves_what_skylines_roomba_leaves() {
             ("duplicates", deeds.records_duplicate),
             ("cut records", deeds.values_foreign),
         ] {
-            assert!(count >= 5, "{what} {deeds:?}");
+            assert!(count > 0, "{what} {deeds:?}");
         }
         assert_eq!((deeds.conflicts, deeds.quarantined), (0, 0));
         assert!(deeds.read_whole < deeds.looked_at / 2, "{deeds:?}");

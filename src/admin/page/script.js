@@ -9,7 +9,7 @@ const EACH_MS = 2000;
 const PATIENCE_MS = 8000;
 const KEPT_MS = 31 * 60_000;
 
-const seen = { status: null, talkers: null, rows: [], seq: 0, started: null, away: null, version: null };
+const seen = { status: null, vista: null, talkers: null, rows: [], seq: 0, started: null, away: null, version: null };
 
 // ---- what is chosen, and kept for the next time -----------------------------
 
@@ -75,7 +75,7 @@ let range = () => 5;
 let depth = () => "1";
 range = choice("range", drawPlots);
 depth = choice("depth", drawTalkers);
-byId("vista-find").addEventListener("input", () => { if (seen.status) sections.vista(seen.status, byId("vista-find").value); });
+byId("vista-find").addEventListener("input", () => turn());
 
 // ---- asking -----------------------------------------------------------------
 
@@ -92,8 +92,14 @@ async function askAll() {
     seen.started = status.started_ms;
     seen.seq = 0;
   }
-  const [history, talkers] = await Promise.all([ask(`api/history?after=${seen.seq}`), ask("api/talkers")]);
+  const find = byId("vista-find").value.trim();
+  const [history, talkers, vista] = await Promise.all([
+    ask(`api/history?after=${seen.seq}`),
+    ask("api/talkers"),
+    find === "" ? status.vista : ask(`api/vista?find=${encodeURIComponent(find)}`),
+  ]);
   seen.status = status;
+  seen.vista = vista;
   seen.talkers = talkers;
   seen.seq = history.last;
   const rows = history.rows.map((row) => Object.fromEntries(history.columns.map((column, n) => [column, row[n]])));
@@ -132,7 +138,7 @@ function show() {
   sections.redis(status);
   sections.trim(status);
   sections.flux(status);
-  sections.vista(status, byId("vista-find").value);
+  sections.vista(seen.vista, status.now_ms);
   drawPlots();
   drawTalkers();
 }

@@ -15,7 +15,7 @@ const REASONS = {
   too_old: ["Too old", "Older than horizon.max_resolution_s when they came. A sender\u2019s clock is wrong, or it sends what it had kept; raise the setting if that is wanted."],
   not_mine: ["Another node\u2019s", "The cluster\u2019s table gives these metrics to other nodes. Nothing to mend, if their relays send to those too."],
   skipped: ["Skipped", "horizon.skip says so. Nothing to mend, if the list is right."],
-  name_invalid: ["Bad names", "Empty, not UTF-8, or with control characters. Mend the sender; the page of talkers says which ones send."],
+  name_invalid: ["Bad names", "Empty, not UTF-8, or with control characters. Mend the sender."],
   name_too_long: ["Overlong names", "Longer than horizon.name_bytes_max."],
   not_numeric: ["No numbers", "A timestamp or value is no number. Mend the sender."],
   not_finite: ["Not finite", "NaN or infinity, which would spoil every mean over the series. Mend the sender."],
@@ -281,25 +281,22 @@ export function flux(status) {
   });
 }
 
-const ROWS = 100;
 const WORST = ["failing", "disabled", "populating", "waiting", "ok", "elsewhere"];
 const STATE = { failing: "bad", disabled: "warn", populating: "warn", ok: "good" };
 
-export function vista(status, find) {
-  const { enabled, entries } = status.vista;
-  const now = status.now_ms / 1000;
-  const wanted = find.trim().toLowerCase();
-  const fits = (entry) => !wanted || [entry.metric, entry.remote_host, entry.state, entry.error].some((text) => text.toLowerCase().includes(wanted));
-  const found = entries.filter(fits).sort((a, b) => WORST.indexOf(a.state) - WORST.indexOf(b.state) || a.metric.localeCompare(b.metric));
-  const states = WORST.map((state) => [state, entries.filter((entry) => entry.state === state).length]).filter(([, count]) => count);
-  const counted = status.vista.states ? WORST.map((state) => [state, status.vista.states[state] ?? 0]).filter(([, count]) => count) : states;
-  put(byId("vista-about"), !enabled ? "off: vista.enabled" : counted.map(([state, count]) => `${whole(count)} ${state}`).join(" \u00b7 ") || "metrics fetched");
-  byId("vista-find-label").hidden = entries.length < 2;
+export function vista(vista, nowMs) {
+  const now = nowMs / 1000;
+  const rank = (entry) => WORST.indexOf(entry.state);
+  const found = [...vista.entries].sort((a, b) => rank(a) - rank(b) || a.metric.localeCompare(b.metric));
+  const states = WORST.filter((state) => vista.states[state]).map((state) => `${whole(vista.states[state])} ${state}`);
+  const all = sum(values(vista.states));
+  put(byId("vista-about"), vista.enabled ? states.join(" \u00b7 ") || "metrics fetched" : "off: vista.enabled");
+  byId("vista-find-label").hidden = all < 2;
   byId("vista").hidden = found.length === 0;
   const none = byId("vista-none");
-  none.hidden = found.length > 0 && found.length <= ROWS;
-  put(none, found.length > ROWS ? `${whole(found.length - ROWS)} more; find them by name, source or state.` : entries.length ? "No entry has that in its name, source or state." : "Nothing is fetched: vista.fetch has no entries.");
-  list(byId("vista").tBodies[0], found.slice(0, ROWS), (entry) => `${entry.metric}\n${entry.remote_host}\n${entry.remote_target}`, (entry) => {
+  none.hidden = found.length > 0 && vista.left_out === 0;
+  put(none, vista.left_out ? `${whole(vista.left_out)} more; find them by name, source, state or error.` : all ? "No entry has that in its name, source, state or error." : "Nothing is fetched: vista.fetch has no entries.");
+  list(byId("vista").tBodies[0], found, (entry) => `${entry.metric}\n${entry.remote_host}\n${entry.remote_target}`, (entry) => {
     const row = make("tr");
     const head = make("th", "name", entry.metric);
     head.scope = "row";

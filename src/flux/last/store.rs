@@ -32,6 +32,8 @@ pub(super) enum News {
     Changed(String),
     /// Anything may have been changed.
     AllChanged,
+    /// The database was emptied.
+    Emptied,
     /// The connection is gone.
     Gone,
 }
@@ -73,8 +75,7 @@ fn news(push: &PushInfo) -> Vec<News> {
         redis::PushKind::Disconnection => vec![News::Gone],
         redis::PushKind::Invalidate => match push.data.first() {
             Some(redis::Value::Array(keys)) => keys.iter().map(changed).collect(),
-            // The whole database was emptied.
-            _ => vec![News::AllChanged],
+            _ => vec![News::Emptied],
         },
         _ => Vec::new(),
     }
@@ -220,7 +221,7 @@ mod tests {
         let told = news(&push(redis::PushKind::Invalidate, vec![keys]));
         assert_eq!(told, [News::Changed("a.b".to_owned()), News::AllChanged]);
         let told = news(&push(redis::PushKind::Invalidate, vec![redis::Value::Nil]));
-        assert_eq!(told, [News::AllChanged]);
+        assert_eq!(told, [News::Emptied]);
         let told = news(&push(redis::PushKind::Disconnection, Vec::new()));
         assert_eq!(told, [News::Gone]);
         assert_eq!(news(&push(redis::PushKind::Message, Vec::new())), []);

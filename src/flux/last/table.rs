@@ -126,7 +126,8 @@ impl Table {
     }
 
     /// Lets those of `points` pass that are newer than the last of their metric. What
-    /// was just asked of Redis is in `learned`. Points that fill gaps always pass.
+    /// was just asked of Redis is in `learned`, and counts for more than what is
+    /// remembered, but for what Redis is still to be told. Points that fill gaps always pass.
     pub fn admit(
         &mut self,
         points: &[FluxPoint],
@@ -163,7 +164,10 @@ impl Table {
         let learned = learned.get(&*point.metric).copied();
         self.with(&point.metric, |entry| {
             if let Some(last) = learned {
-                entry.last = entry.last.max(last);
+                entry.last = match entry.is_dirty {
+                    true => entry.last.max(last),
+                    false => last,
+                };
                 entry.epoch = epoch;
             }
             let is_pending = entry.in_flight > 0 && point.timestamp <= entry.pending;
@@ -220,22 +224,33 @@ impl Table {
         !self.dirty.is_empty()
     }
 
-    /// At most so many of what Redis is to be told.
+    /// At most so many of what Redis is to be told; each is to be given back, or said
+    /// to be written.
     pub fn take_dirty(&mut self, marks_max: usize) -> Vec<Mark> {
         let from = self.dirty.len().saturating_sub(marks_max);
         let metrics = self.dirty.split_off(from);
         let mark = |metric: Box<str>| {
-            let (timestamp, value) = self.with(&metric, |entry| {
-                entry.is_dirty = false;
-                (entry.last, entry.value)
-            });
-            Mark {
+            let Entry { last, value, .. } = *self.peek(&metric)?;
+            Some(Mark {
                 metric,
-                timestamp,
+                timestamp: last,
                 value,
-            }
+            })
         };
-        metrics.into_iter().map(mark).collect()
+        metrics.into_iter().filter_map(mark).collect()
+    }
+
+    /// Redis was told of these.
+    pub fn note_written(&mut self, marks: Vec<Mark>) {
+        for mark in marks {
+            let is_newer = self.with(&mark.metric, |entry| {
+                entry.is_dirty &= entry.last > mark.timestamp;
+                entry.is_dirty
+            });
+            if is_newer {
+                self.dirty.push(mark.metric);
+            }
+        }
     }
 
     /// Redis could not be told of these: it is to be told later, if memory allows.
@@ -245,20 +260,25 @@ impl Table {
         for mark in marks {
             if self.dirty.len() >= 2 * self.half {
                 given_up += 1;
+                self.with(&mark.metric, |entry| entry.is_dirty = false);
                 continue;
             }
-            let is_newly_dirty = self.with(&mark.metric, |entry| {
-                if entry.last <= mark.timestamp {
-                    entry.last = mark.timestamp;
-                    entry.value = mark.value;
-                }
-                !std::mem::replace(&mut entry.is_dirty, true)
-            });
-            if is_newly_dirty {
-                self.dirty.push(mark.metric);
-            }
+            self.dirty.push(mark.metric);
         }
         given_up
+    }
+
+    /// Redis was emptied: nothing that was delivered is there any more.
+    pub fn empty(&mut self) {
+        self.dirty.clear();
+        self.forget_all();
+        for entries in [&mut self.recent, &mut self.older] {
+            entries.retain(|_, entry| {
+                entry.is_dirty = false;
+                entry.last = NEVER;
+                entry.in_flight > 0
+            });
+        }
     }
 
     /// Whether others' changes are heard of from now on. Nothing is known then, and
@@ -294,10 +314,10 @@ impl Table {
         is_known.then_some((entry.last != NEVER).then_some(entry.last))
     }
 
-    /// The newest timestamp that was delivered from here, if it is remembered.
-    pub fn own(&self, metric: &str) -> Option<i64> {
-        let last = self.peek(metric)?.last;
-        (last != NEVER).then_some(last)
+    /// The newest timestamp that was delivered and that Redis is still to be told.
+    pub fn untold(&self, metric: &str) -> Option<i64> {
+        let entry = self.peek(metric)?;
+        entry.is_dirty.then_some(entry.last)
     }
 
     fn peek(&self, metric: &str) -> Option<&Entry> {
@@ -468,7 +488,43 @@ mod tests {
         assert_eq!(marks, std::slice::from_ref(&mark));
         assert!(!table.is_dirty());
         assert_eq!(table.give_back(marks), 0);
-        assert_eq!(table.take_dirty(10), [mark]);
+        assert_eq!(table.take_dirty(10), std::slice::from_ref(&mark));
+        // What comes while Redis is being told is told next.
+        table.admit(&[point("a", 13)], &learned("a", None), STRICT);
+        table.settle("a", 13, 4.0, true);
+        assert!(!table.is_dirty());
+        table.note_written(vec![mark]);
+        let marks = table.take_dirty(10);
+        assert_eq!(marks[0].timestamp, 13);
+        table.note_written(marks);
+        assert!(!table.is_dirty());
+    }
+
+    // What was deleted there, by whomever, may come again.
+    #[test]
+    fn what_redis_has_lost_is_not_remembered() {
+        let mut table = table();
+        let points = [point("a", 10)];
+        for is_emptied in [true, false] {
+            assert_eq!(
+                passed(table.admit(&points, &learned("a", None), STRICT)),
+                [true]
+            );
+            table.settle("a", 10, 1.0, true);
+            if is_emptied {
+                table.empty();
+                assert!(!table.is_dirty());
+            } else {
+                let marks = table.take_dirty(1);
+                table.note_written(marks);
+                table.forget("a");
+            }
+            assert_eq!(table.known("a"), None);
+        }
+        assert_eq!(
+            passed(table.admit(&points, &learned("a", None), STRICT)),
+            [true]
+        );
     }
 
     // Memory is bounded, and what is under way is never forgotten for it.

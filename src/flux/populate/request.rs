@@ -33,6 +33,9 @@ use crate::source::{Origin, Site, minute, prometheus};
 
 /// URLs in one request, at most.
 const URLS_MAX: usize = 64;
+/// Longest of all of them together, and longest target, in bytes.
+pub(super) const URLS_BYTES_MAX: usize = 32 << 10;
+const TARGET_BYTES_MAX: usize = 4096;
 /// Parameters of Graphite that a target is told from.
 const RENDER_PARAMETERS: [&str; 4] = ["from=", "until=", "format=", "target="];
 
@@ -48,8 +51,13 @@ pub enum Refusal {
     Type,
     #[error("metric: expected a name of letters, digits and any of . _ - % + / = :")]
     Metric,
-    #[error("fetch_resolution_urls: expected a list of at most {URLS_MAX} URLs, or its text")]
+    #[error(
+        "fetch_resolution_urls: expected a list, or its text, of at most {URLS_MAX} URLs of \
+         {URLS_BYTES_MAX} bytes in all"
+    )]
     Urls,
+    #[error("remote_target: expected at most {TARGET_BYTES_MAX} bytes")]
+    Target,
     #[error("fetch_resolution_urls: {0}")]
     Url(String),
     #[error("{0} is the host of no entry of vista.fetch, from which alone is fetched")]
@@ -89,12 +97,9 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
 fn refuse(refusal: &Refusal) -> Answer {
     let reason = match refusal {
         Refusal::Json => "invalid_json",
-        Refusal::Missing(_) | Refusal::Type | Refusal::Urls | Refusal::Url(_) => {
-            "invalid_parameters"
-        }
         Refusal::Metric => "metric_name",
         Refusal::Host(_) => "host_not_allowed",
-        Refusal::Login(_) => "invalid_parameters",
+        _ => "invalid_parameters",
     };
     Answer::bad(reason, &refusal.to_string())
 }
@@ -118,6 +123,9 @@ fn job(body: &Map<String, Value>, settings: &Settings, now: i64) -> Result<Job, 
         _ => return Err(Refusal::Type),
     };
     let remote_target = wanted("remote_target")?;
+    if remote_target.len() > TARGET_BYTES_MAX {
+        return Err(Refusal::Target);
+    }
     let metric = wanted("metric")?;
     let is_good = |c: char| c.is_ascii_alphanumeric() || "._-%+/=:".contains(c);
     if metric.len() > settings.horizon.name_bytes_max || !metric.chars().all(is_good) {
@@ -239,7 +247,11 @@ fn urls(value: Option<&Value>) -> Result<Vec<String>, Refusal> {
         Value::String(text) => Ok(text),
         _ => Err(Refusal::Urls),
     };
-    items.into_iter().map(text).collect()
+    let urls: Vec<String> = items.into_iter().map(text).collect::<Result<_, _>>()?;
+    let bytes: usize = urls.iter().map(String::len).sum();
+    (bytes <= URLS_BYTES_MAX)
+        .then_some(urls)
+        .ok_or(Refusal::Urls)
 }
 
 /// What one URL asks for.

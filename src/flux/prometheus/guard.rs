@@ -10,6 +10,10 @@ use foldhash::quality::RandomState;
 /// A series that has had no sample for one to two of these is forgotten.
 const WINDOW: Duration = Duration::from_secs(600);
 
+/// Memory of one series that is the only one of its metric: two entries in tables that
+/// are half full at worst, and two small sets.
+pub const SERIES_BYTES: u64 = 320;
+
 /// The bounds, each in series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {

@@ -70,7 +70,11 @@ pub fn unpack(
 }
 
 fn gz(file: &Path, name: &str, to: &Path, bounds: Bounds) -> Result<Unpacked, String> {
-    let Some(inner) = name.strip_suffix(".gz").map(safe_name).filter(|it| !it.is_empty()) else {
+    let Some(inner) = name
+        .strip_suffix(".gz")
+        .map(safe_name)
+        .filter(|it| !it.is_empty())
+    else {
         return Err(format!("{name} does not end with .gz"));
     };
     let mut unpacked = Unpacked::default();
@@ -112,23 +116,28 @@ fn zip(file: &Path, name: &str, to: &Path, bounds: Bounds) -> Result<Unpacked, S
         if entry.is_dir() {
             continue;
         }
-        let told: String = entry.name().chars().filter(|c| !c.is_control()).take(200).collect();
-        if !is_safe(entry.name()) || entry.is_symlink() {
-            return Err(format!("Unsafe file path detected in the zip file - {told}"));
+        let path = entry.name().map_err(bad)?.into_owned();
+        let told: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
+        if !is_safe(&path) || entry.is_symlink() {
+            return Err(format!(
+                "Unsafe file path detected in the zip file - {told}"
+            ));
         }
-        let inner = safe_name(entry.name());
+        let inner = safe_name(&path);
         if inner.is_empty() || !is_allowed(&inner) {
             unpacked.refused.push((told, NOT_ALLOWED.to_owned()));
             continue;
         }
         if unpacked.files.iter().any(|(known, _)| *known == inner) {
-            unpacked.refused.push((told, format!("failed - another file is named {inner} too")));
+            unpacked
+                .refused
+                .push((told, format!("failed - another file is named {inner} too")));
             continue;
         }
-        let path = to.join(&inner);
+        let target = to.join(&inner);
         let packed = entry.compressed_size();
-        copy(entry, &path, packed, &mut left, bounds).map_err(|e| format!("{told}: {e}"))?;
-        unpacked.files.push((inner, path));
+        copy(entry, &target, packed, &mut left, bounds).map_err(|e| format!("{told}: {e}"))?;
+        unpacked.files.push((inner, target));
     }
     Ok(unpacked)
 }
@@ -168,7 +177,8 @@ fn copy(
                 bounds.ratio_max
             ));
         }
-        file.write_all(&piece[..count]).map_err(|error| error.to_string())?;
+        file.write_all(&piece[..count])
+            .map_err(|error| error.to_string())?;
     }
 }
 
@@ -215,30 +225,58 @@ mod tests {
         for (name, path) in unpacked.files {
             all.push((name, std::fs::read(path).unwrap()));
         }
-        all.extend(unpacked.refused.into_iter().map(|(name, why)| (name, why.into_bytes())));
+        all.extend(
+            unpacked
+                .refused
+                .into_iter()
+                .map(|(name, why)| (name, why.into_bytes())),
+        );
         Ok(all)
     }
 
     #[test]
     fn files_come_out_by_their_own_names() {
-        let bytes = zipped(&[("info.json", b"{}"), ("folder/a.csv", b"a"), ("./b b.CSV", b"b")]);
+        let bytes = zipped(&[
+            ("info.json", b"{}"),
+            ("folder/a.csv", b"a"),
+            ("./b b.CSV", b"b"),
+        ]);
         let files = run(Archive::Zip, "x.zip", &bytes).unwrap();
-        let wanted = [("info.json", b"{}".to_vec()), ("a.csv", b"a".to_vec()), ("bb.CSV", b"b".to_vec())];
+        let wanted = [
+            ("info.json", b"{}".to_vec()),
+            ("a.csv", b"a".to_vec()),
+            ("bb.CSV", b"b".to_vec()),
+        ];
         assert_eq!(files, wanted.map(|(name, bytes)| (name.to_owned(), bytes)));
     }
 
     #[test]
     fn paths_that_lead_elsewhere_and_links_are_refused() {
-        for name in ["../a.csv", "/a.csv", "x/../../a.csv", "c:\\a.csv", "link:a.csv"] {
+        for name in [
+            "../a.csv",
+            "/a.csv",
+            "x/../../a.csv",
+            "c:\\a.csv",
+            "link:a.csv",
+        ] {
             let error = run(Archive::Zip, "x.zip", &zipped(&[(name, b"a")])).unwrap_err();
-            assert!(error.starts_with("Unsafe file path detected in the zip file - "), "{name}: {error}");
+            assert!(
+                error.starts_with("Unsafe file path detected in the zip file - "),
+                "{name}: {error}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_data_stays_in_and_is_told() {
         let inner = zipped(&[("a.csv", b"a")]);
-        let bytes = zipped(&[("a.sh", b"x"), ("b.zip", &inner), (".csv", b"x"), ("a/c.csv", b"1"), ("c.csv", b"2")]);
+        let bytes = zipped(&[
+            ("a.sh", b"x"),
+            ("b.zip", &inner),
+            (".csv", b"x"),
+            ("a/c.csv", b"1"),
+            ("c.csv", b"2"),
+        ]);
         let all = run(Archive::Zip, "x.zip", &bytes).unwrap();
         assert_eq!(all[0], ("c.csv".to_owned(), b"1".to_vec()));
         let refused: Vec<&str> = all[1..].iter().map(|(name, _)| &**name).collect();
@@ -255,7 +293,9 @@ mod tests {
         let many: Vec<(&str, &[u8])> = many.iter().map(|(n, b)| (&**n, &**b)).collect();
         let error = run(Archive::Zip, "x.zip", &zipped(&many)).unwrap_err();
         assert!(error.contains("holds 6 files, at most 5"), "{error}");
-        let mut noise: Vec<u8> = (0..9_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut noise: Vec<u8> = (0..9_u32 << 20)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
         noise[0] = 0;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(&noise).unwrap();
@@ -268,8 +308,14 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(b"a").unwrap();
         let bytes = encoder.finish().unwrap();
-        assert_eq!(run(Archive::Gz, "a.csv.gz", &bytes), Ok(vec![("a.csv".to_owned(), b"a".to_vec())]));
-        assert_eq!(run(Archive::Gz, "a.sh.gz", &bytes).unwrap()[0].1, NOT_ALLOWED.as_bytes());
+        assert_eq!(
+            run(Archive::Gz, "a.csv.gz", &bytes),
+            Ok(vec![("a.csv".to_owned(), b"a".to_vec())])
+        );
+        assert_eq!(
+            run(Archive::Gz, "a.sh.gz", &bytes).unwrap()[0].1,
+            NOT_ALLOWED.as_bytes()
+        );
         assert!(run(Archive::Gz, "a.csv.gz", b"no gzip").is_err());
         assert!(run(Archive::Gz, "a.csv", &bytes).is_err());
     }

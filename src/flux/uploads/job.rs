@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::Status;
 use super::terms::Fields;
+use crate::settings::Settings;
 
 /// The file that makes a directory an upload; written last.
 const FILE: &str = "upload.json";
@@ -91,7 +92,7 @@ impl Job {
     }
 
     /// Its status before anything was done.
-    pub fn status(&self) -> Status {
+    pub fn status(&self, settings: &Settings) -> Status {
         let mut items = Map::new();
         for name in [
             "parent_metric_namespace",
@@ -116,7 +117,24 @@ impl Job {
         ] {
             items.insert(name.to_owned(), value);
         }
+        if let Some(warning) = self.undeclared(settings) {
+            items.insert("warning".to_owned(), Value::from(warning));
+        }
         Status::new(&self.id_key, items)
+    }
+
+    /// What to tell if Skyline will not analyse the namespace.
+    pub fn undeclared(&self, settings: &Settings) -> Option<String> {
+        let namespace = self.fields.get("parent_metric_namespace")?.trim();
+        let batch = &settings.batch;
+        let mut declared = batch.namespaces.iter();
+        if batch.enabled && declared.any(|declared| namespace.contains(&**declared)) {
+            return None;
+        }
+        Some(format!(
+            "{namespace} is not in batch.namespaces, or batch.enabled is false: Skyline's \
+             analyzer_batch, which analyses history, will not look at it"
+        ))
     }
 
     /// Copies its files to a directory of its own below `to`.
@@ -184,13 +202,19 @@ mod tests {
         let incoming = Incoming::new(root.path()).unwrap();
         std::fs::write(incoming.file("a.csv"), "x").unwrap();
         let kept = incoming.keep(root.path(), job("ns.2")).unwrap();
-        Incoming::new(root.path()).unwrap().keep(root.path(), job("ns.1")).unwrap();
+        Incoming::new(root.path())
+            .unwrap()
+            .keep(root.path(), job("ns.1"))
+            .unwrap();
         std::fs::create_dir(root.path().join(".incoming-x")).unwrap();
         std::fs::create_dir(root.path().join("other")).unwrap();
         let found = left_behind(root.path());
         let keys: Vec<&str> = found.iter().map(|job| &*job.id_key).collect();
         assert_eq!(keys, ["ns.1", "ns.2"]);
-        assert_eq!(std::fs::read(kept.data_directory().join("a.csv")).unwrap(), b"x");
+        assert_eq!(
+            std::fs::read(kept.data_directory().join("a.csv")).unwrap(),
+            b"x"
+        );
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
     }
 

@@ -72,8 +72,14 @@ pub async fn page(site: Arc<Site>, _request: Request) -> Answer {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -107,7 +113,9 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Answer> {
 ///
 /// The answer to it.
 pub fn check_token(headers: &HeaderMap, fields: &Fields, tokens: &Tokens) -> Result<(), Answer> {
-    let is_browser = ["sec-fetch-site", "origin"].iter().any(|name| headers.contains_key(*name));
+    let is_browser = ["sec-fetch-site", "origin"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
     let given = tokens.0.get(fields.get("token").unwrap_or_default());
     if is_browser && given.is_none_or(|given| given.elapsed() > TOKEN_LIFE) {
         let text = "this page is too old: load it anew";
@@ -130,7 +138,10 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
         });
         pairs.collect()
     }
@@ -145,12 +156,22 @@ mod tests {
             (vec![host, ("sec-fetch-site", "same-site")], false),
             (vec![host, ("sec-fetch-site", "cross-site")], false),
             (vec![host, ("origin", "https://flux.example.org")], true),
-            (vec![host, ("origin", "https://flux.example.org:8000")], true),
+            (
+                vec![host, ("origin", "https://flux.example.org:8000")],
+                true,
+            ),
             (vec![host, ("origin", "https://evil.example.org")], false),
             (vec![host, ("origin", "null")], false),
-            (vec![("host", "[::1]:8000"), ("origin", "http://[::1]:80")], true),
+            (
+                vec![("host", "[::1]:8000"), ("origin", "http://[::1]:80")],
+                true,
+            ),
         ] {
-            assert_eq!(check_origin(&headers(&pairs)).is_ok(), is_taken, "{pairs:?}");
+            assert_eq!(
+                check_origin(&headers(&pairs)).is_ok(),
+                is_taken,
+                "{pairs:?}"
+            );
         }
     }
 
@@ -173,7 +194,9 @@ mod tests {
     // the policy.
     #[test]
     fn the_page_is_whole_by_itself() {
-        for foreign in ["http:", "https:", "src=", "@import", "url(", " style=", "onclick"] {
+        for foreign in [
+            "http:", "https:", "src=", "@import", "url(", " style=", "onclick",
+        ] {
             assert!(!PAGE.contains(foreign), "{foreign}");
         }
         assert_eq!(PAGE.matches(NONCE).count(), 2);

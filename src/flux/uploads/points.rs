@@ -52,7 +52,9 @@ fn step(by_time: &BTreeMap<i64, f64>) -> Option<i64> {
 fn resampled(by_time: &BTreeMap<i64, f64>, resample: Resample) -> Vec<Sample> {
     let mut minutes: BTreeMap<i64, (f64, u32)> = BTreeMap::new();
     for (time, value) in by_time {
-        let minute = minutes.entry(time.div_euclid(PERIOD_S) * PERIOD_S).or_default();
+        let minute = minutes
+            .entry(time.div_euclid(PERIOD_S) * PERIOD_S)
+            .or_default();
         minute.0 += value;
         minute.1 += 1;
     }
@@ -80,7 +82,15 @@ mod tests {
 
     #[test]
     fn what_is_no_number_or_known_already_is_left_out() {
-        let rows = [(240, "4"), (60, "1"), (120, "x"), (180, ""), (300, "nan"), (360, "1e400"), (240, "5")];
+        let rows = [
+            (240, "4"),
+            (60, "1"),
+            (120, "x"),
+            (180, ""),
+            (300, "nan"),
+            (360, "1e400"),
+            (240, "5"),
+        ];
         assert_eq!(run(&rows, None, Resample::Mean), [(60, 1.0), (240, 5.0)]);
         assert_eq!(run(&rows, Some(60), Resample::Mean), [(240, 5.0)]);
         assert_eq!(run(&rows, Some(240), Resample::Mean), []);
@@ -89,15 +99,31 @@ mod tests {
     // Skyline sends NaN for minutes that have no point.
     #[test]
     fn finer_data_become_one_point_a_minute() {
-        let rows = [(0, "1"), (30, "3"), (60, "5"), (90, "7"), (240, "9"), (270, "11")];
-        assert_eq!(run(&rows, None, Resample::Mean), [(0, 2.0), (60, 6.0), (240, 10.0)]);
-        assert_eq!(run(&rows, None, Resample::Sum), [(0, 4.0), (60, 12.0), (240, 20.0)]);
+        let rows = [
+            (0, "1"),
+            (30, "3"),
+            (60, "5"),
+            (90, "7"),
+            (240, "9"),
+            (270, "11"),
+        ];
+        assert_eq!(
+            run(&rows, None, Resample::Mean),
+            [(0, 2.0), (60, 6.0), (240, 10.0)]
+        );
+        assert_eq!(
+            run(&rows, None, Resample::Sum),
+            [(0, 4.0), (60, 12.0), (240, 20.0)]
+        );
     }
 
     #[test]
     fn data_of_a_minute_and_coarser_stay_as_they_are() {
         let rows = [(1, "1"), (61, "2"), (3661, "3")];
-        assert_eq!(run(&rows, None, Resample::Mean), [(1, 1.0), (61, 2.0), (3661, 3.0)]);
+        assert_eq!(
+            run(&rows, None, Resample::Mean),
+            [(1, 1.0), (61, 2.0), (3661, 3.0)]
+        );
         assert_eq!(run(&[(7, "1")], None, Resample::Mean), [(7, 1.0)]);
     }
 }

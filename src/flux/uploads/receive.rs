@@ -96,7 +96,11 @@ async fn text(mut field: Field<'_>, max: usize) -> Result<String, Answer> {
         bytes.extend_from_slice(&piece);
         if bytes.len() > FIELD_BYTES_MAX {
             let text = format!("a field is longer than {FIELD_BYTES_MAX} bytes");
-            return Err(failed(StatusCode::PAYLOAD_TOO_LARGE, "field_too_long", &text));
+            return Err(failed(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "field_too_long",
+                &text,
+            ));
         }
     }
     let bad = |_| failed(StatusCode::BAD_REQUEST, "not_utf8", "a field is not UTF-8");
@@ -113,7 +117,12 @@ async fn take_file(
     let bad = |text: &str| Err(failed(StatusCode::BAD_REQUEST, "bad_file_name", text));
     // A browser sends an empty part for a file that nobody chose.
     if told_name.is_empty() || !matches!(field_name, "data_file" | "info_file") {
-        while field.chunk().await.map_err(|error| broken(&error, max))?.is_some() {}
+        while field
+            .chunk()
+            .await
+            .map_err(|error| broken(&error, max))?
+            .is_some()
+        {}
         return Ok(());
     }
     let name = safe_name(told_name);
@@ -176,5 +185,9 @@ fn broken(error: &MultipartError, max: usize) -> Answer {
         let text = format!("longer than {max} bytes (flux.uploads.bytes_max)");
         return failed(StatusCode::PAYLOAD_TOO_LARGE, "too_long", &text);
     }
-    failed(StatusCode::BAD_REQUEST, "broken_form", "the form is broken, or was cut off")
+    failed(
+        StatusCode::BAD_REQUEST,
+        "broken_form",
+        "the form is broken, or was cut off",
+    )
 }

@@ -131,7 +131,10 @@ impl Grid {
     pub fn into_table(self, terms: &Terms, bounds: Bounds) -> Result<Table, String> {
         let mut rows = self.rows;
         if terms.header_row >= rows.len() {
-            return Err(format!("there is no row {} for the header", terms.header_row));
+            return Err(format!(
+                "there is no row {} for the header",
+                terms.header_row
+            ));
         }
         rows.drain(..terms.header_row);
         let width = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -304,9 +307,16 @@ mod tests {
     // Skyline takes such a file for one with the dates in rows.
     #[test]
     fn dates_that_run_to_the_right_make_a_column_of_each_row() {
-        let table = read("date,1,2\nx,3,4\ny,5,6\n", &[("date_orientation", "columns")]).unwrap();
+        let table = read(
+            "date,1,2\nx,3,4\ny,5,6\n",
+            &[("date_orientation", "columns")],
+        )
+        .unwrap();
         assert_eq!(table.names, ["date", "x", "y"]);
-        assert_eq!(table.columns, [["1", "2"], ["3", "4"], ["5", "6"]].map(|it| column(&it)));
+        assert_eq!(
+            table.columns,
+            [["1", "2"], ["3", "4"], ["5", "6"]].map(|it| column(&it))
+        );
     }
 
     #[test]
@@ -322,10 +332,16 @@ mod tests {
             assert_eq!(table.names, wanted, "{name} {value}");
             assert_eq!(table.columns.len(), wanted.len());
         }
-        let few = [("columns_to_metrics", "date,b"), ("columns_to_process", "when,y")];
+        let few = [
+            ("columns_to_metrics", "date,b"),
+            ("columns_to_process", "when,y"),
+        ];
         assert_eq!(read(text, &few).unwrap().names, ["date", "b"]);
         let error = read(text, &[("columns_to_metrics", "date,a")]).unwrap_err();
-        assert_eq!(error, "columns_to_metrics has 2 names, and the file 4 columns");
+        assert_eq!(
+            error,
+            "columns_to_metrics has 2 names, and the file 4 columns"
+        );
         let error = read(text, &[("columns_to_process", "nothing")]).unwrap_err();
         assert_eq!(error, "columns_to_process: there is no column nothing");
     }

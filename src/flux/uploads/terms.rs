@@ -159,7 +159,10 @@ impl Fields {
             return Err("blank parent_metric_namespace variable passed".to_owned());
         }
         if namespace.len() > NAMESPACE_BYTES_MAX || metric_part(namespace) != namespace {
-            return wrong("parent_metric_namespace", "a namespace of letters, digits and . _ -");
+            return wrong(
+                "parent_metric_namespace",
+                "a namespace of letters, digits and . _ -",
+            );
         }
         let Some(timezone) = timezone(text("timezone")) else {
             return wrong("timezone", "an accepted timezone");
@@ -241,11 +244,16 @@ fn list(text: &str) -> Vec<String> {
         return items.iter().map(plain).collect();
     }
     let parts = text.split(',').map(str::trim);
-    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    parts
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn is_true(text: &str) -> bool {
-    ["true", "yes", "1", "on"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    ["true", "yes", "1", "on"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 fn plain(value: &Value) -> String {
@@ -288,15 +296,31 @@ mod tests {
     #[test]
     fn each_wrong_field_is_told_in_skylines_words() {
         for (name, value, text) in [
-            ("parent_metric_namespace", "", "blank parent_metric_namespace variable passed"),
+            (
+                "parent_metric_namespace",
+                "",
+                "blank parent_metric_namespace variable passed",
+            ),
             ("timezone", "Mars", "Mars is not an accepted timezone"),
             ("format", "ods", "ods is not an accepted format"),
-            ("archive", "tar_gz", "tar_gz is not an accepted archive type"),
-            ("date_orientation", "up", "up is not a valid date_orientation"),
+            (
+                "archive",
+                "tar_gz",
+                "tar_gz is not an accepted archive type",
+            ),
+            (
+                "date_orientation",
+                "up",
+                "up is not a valid date_orientation",
+            ),
             ("header_row", "x", "x is not a valid header_row"),
             ("header_row", "-1", "-1 is not a valid header_row"),
             ("skip_rows", "x", "skip_row must be none or int"),
-            ("parent_metric_namespace", "a/b", "a/b is not a namespace of letters, digits and . _ -"),
+            (
+                "parent_metric_namespace",
+                "a/b",
+                "a/b is not a namespace of letters, digits and . _ -",
+            ),
         ] {
             assert_eq!(fields(&[(name, value)]).terms().unwrap_err(), text);
         }
@@ -317,7 +341,10 @@ mod tests {
             fields.override_by(info).unwrap();
             let terms = fields.terms().unwrap();
             assert_eq!(terms.timezone.iana_name(), Some("UTC"));
-            assert_eq!((terms.is_dry_run, terms.is_debug, terms.skip_rows), (true, false, 5));
+            assert_eq!(
+                (terms.is_dry_run, terms.is_debug, terms.skip_rows),
+                (true, false, 5)
+            );
             assert_eq!(terms.columns_to_process, ["date", "x"]);
             assert_eq!(terms.namespace, "a.b");
         }

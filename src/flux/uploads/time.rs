@@ -55,7 +55,8 @@ pub fn read(cells: &[&Cell], zone: &TimeZone, day_first: Option<bool>) -> Result
             Some(Written::DayAndMonth(pair, year, time, offset)) => {
                 let [day, month] = if day_first { pair } else { [pair[1], pair[0]] };
                 let date = Date::new(year, month, day);
-                let date = date.map_err(|_| format!("{}/{}/{year} is no date", pair[0], pair[1]))?;
+                let date =
+                    date.map_err(|_| format!("{}/{}/{year} is no date", pair[0], pair[1]))?;
                 let time = date.to_datetime(time);
                 Some(resolve(time, offset, zone, last, &mut twice, &mut skipped)?)
             }
@@ -94,7 +95,11 @@ fn no_date(row: usize, cell: &Cell) -> String {
 
 /// Whether the column could hold dates, by its first cells.
 pub fn is_likely(cells: &[&Cell]) -> bool {
-    let mut seen = cells.iter().filter(|cell| !matches!(cell, Cell::Empty)).take(20).peekable();
+    let mut seen = cells
+        .iter()
+        .filter(|cell| !matches!(cell, Cell::Empty))
+        .take(20)
+        .peekable();
     let is_date = |cell: &&&Cell| match **cell {
         Cell::Time(_) => true,
         Cell::Text(text) => !matches!(parse_text(text), None | Some(Written::Unix(_))),
@@ -134,7 +139,10 @@ fn decide(
         (None, None) => match (span(&pairs, true), span(&pairs, false)) {
             (days, months) if days < months => (true, "since they then span less time"),
             (days, months) if days > months => (false, "since they then span less time"),
-            _ => (false, "for want of anything that tells; set day_first if it is not so"),
+            _ => (
+                false,
+                "for want of anything that tells; set day_first if it is not so",
+            ),
         },
     };
     let first = if is_day_first { "day" } else { "month" };
@@ -145,7 +153,11 @@ fn decide(
 /// Days from the first date to the last, in one of the two orders.
 fn span(pairs: &[([i8; 2], i16)], is_day_first: bool) -> i32 {
     let days = pairs.iter().map(|(pair, year)| {
-        let [day, month] = if is_day_first { *pair } else { [pair[1], pair[0]] };
+        let [day, month] = if is_day_first {
+            *pair
+        } else {
+            [pair[1], pair[0]]
+        };
         // Near enough to compare two orders of the same numbers.
         i32::from(*year) * 372 + i32::from(month) * 31 + i32::from(day)
     });
@@ -204,7 +216,10 @@ fn parse_text(text: &str) -> Option<Written> {
     if !text.is_ascii() || text.len() > 64 {
         return None;
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
         return unix(text.parse().ok()?);
     }
     let mut rest = text;
@@ -216,14 +231,18 @@ fn parse_text(text: &str) -> Option<Written> {
     let third = digits(&mut rest)?;
     let (time, offset) = time_and_offset(rest)?;
     let small = |text: &str| (text.len() <= 2).then(|| text.parse::<i8>().ok()).flatten();
-    let year = |text: &str| (text.len() == 4).then(|| text.parse::<i16>().ok()).flatten();
+    let year = |text: &str| {
+        (text.len() == 4)
+            .then(|| text.parse::<i16>().ok())
+            .flatten()
+    };
     if let Some(year) = year(first) {
         let date = Date::new(year, small(second)?, small(third)?).ok()?;
         return Some(Written::Clear(date.to_datetime(time), offset));
     }
     let pair = [small(first)?, small(second)?];
-    let is_date = pair.iter().all(|part| (1..=31).contains(part))
-        && pair.iter().any(|part| *part <= 12);
+    let is_date =
+        pair.iter().all(|part| (1..=31).contains(part)) && pair.iter().any(|part| *part <= 12);
     let year = year(third)?;
     is_date.then_some(Written::DayAndMonth(pair, year, time, offset))
 }
@@ -295,7 +314,9 @@ fn offset(text: &str) -> Option<Offset> {
 
 /// Takes digits from the front.
 fn digits<'a>(text: &mut &'a str) -> Option<&'a str> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     *text = rest;
     (!digits.is_empty()).then_some(digits)
@@ -342,9 +363,19 @@ mod tests {
         }
         assert_eq!(one("UTC", "2020-05-16"), Some(1_589_587_200));
         for bad in [
-            "x", "2020-13-01", "2020-02-30 00:00", "32-01-2020", "13-13-2020", "2020-05-16 25:00",
-            "2020-05-16 14:00 BST", "14:00", "1", "158963760", "2020-05-16 14:00 +25:00",
-            "2020-05-1614:00", "2020-05-16 0:30 AM",
+            "x",
+            "2020-13-01",
+            "2020-02-30 00:00",
+            "32-01-2020",
+            "13-13-2020",
+            "2020-05-16 25:00",
+            "2020-05-16 14:00 BST",
+            "14:00",
+            "1",
+            "158963760",
+            "2020-05-16 14:00 +25:00",
+            "2020-05-1614:00",
+            "2020-05-16 0:30 AM",
         ] {
             assert_eq!(one("UTC", bad), None, "{bad}");
         }
@@ -353,16 +384,30 @@ mod tests {
     // Skyline's own conversion ignores the zone, and fails at an offset.
     #[test]
     fn a_naive_time_is_of_the_zone_and_an_offset_is_what_it_says() {
-        assert_eq!(one("America/New_York", "2020-05-16 10:00:00"), Some(1_589_637_600));
-        assert_eq!(one("America/New_York", "2020-01-16 10:00:00"), Some(1_579_186_800));
-        assert_eq!(one("America/New_York", "2020-05-16 14:00:00 +00:00"), Some(1_589_637_600));
+        assert_eq!(
+            one("America/New_York", "2020-05-16 10:00:00"),
+            Some(1_589_637_600)
+        );
+        assert_eq!(
+            one("America/New_York", "2020-01-16 10:00:00"),
+            Some(1_579_186_800)
+        );
+        assert_eq!(
+            one("America/New_York", "2020-05-16 14:00:00 +00:00"),
+            Some(1_589_637_600)
+        );
         assert_eq!(one("America/New_York", "1589637600"), Some(1_589_637_600));
     }
 
     // Clocks went back at 2020-11-01 06:00 UTC, which is 1604210400: 01:30 came twice.
     #[test]
     fn local_times_that_come_twice_go_on_ascending_and_are_told() {
-        let rows = ["2020-11-01 00:30", "2020-11-01 01:30", "2020-11-01 01:30", "2020-11-01 02:30"];
+        let rows = [
+            "2020-11-01 00:30",
+            "2020-11-01 01:30",
+            "2020-11-01 01:30",
+            "2020-11-01 02:30",
+        ];
         let times = read_in("America/New_York", &rows).unwrap();
         let base = 1_604_205_000;
         let wanted = [0, 3600, 7200, 10_800].map(|after| Some(base + after));
@@ -375,7 +420,11 @@ mod tests {
     fn local_times_that_do_not_exist_are_told() {
         let times = read_in("America/New_York", &["2020-03-08 02:30"]).unwrap();
         assert_eq!(times.seconds, [Some(1_583_652_600)]);
-        assert!(times.notes[0].starts_with("1 local times do not exist"), "{:?}", times.notes);
+        assert!(
+            times.notes[0].starts_with("1 local times do not exist"),
+            "{:?}",
+            times.notes
+        );
     }
 
     #[test]
@@ -385,13 +434,26 @@ mod tests {
         assert_eq!(day(&["01-02-2020", "13-02-2020"]), Ok(first_of_february));
         assert_eq!(day(&["01-02-2020", "01-13-2020"]), Ok(second_of_january));
         // Five days rather than five months.
-        assert_eq!(day(&["01-02-2020", "03-02-2020", "05-02-2020"]), Ok(first_of_february));
-        assert_eq!(day(&["01/02/2020", "01/03/2020", "01/04/2020"]), Ok(second_of_january));
+        assert_eq!(
+            day(&["01-02-2020", "03-02-2020", "05-02-2020"]),
+            Ok(first_of_february)
+        );
+        assert_eq!(
+            day(&["01/02/2020", "01/03/2020", "01/04/2020"]),
+            Ok(second_of_january)
+        );
         let unsure = read_in("UTC", &["01-02-2020"]).unwrap();
         assert_eq!(unsure.seconds, [Some(second_of_january)]);
-        assert!(unsure.notes[0].contains("set day_first"), "{:?}", unsure.notes);
+        assert!(
+            unsure.notes[0].contains("set day_first"),
+            "{:?}",
+            unsure.notes
+        );
         let both = read_in("UTC", &["13-02-2020", "02-13-2020"]).unwrap_err();
-        assert!(both.starts_with("13-02-2020 has the day first and 02-13-2020"), "{both}");
+        assert!(
+            both.starts_with("13-02-2020 has the day first and 02-13-2020"),
+            "{both}"
+        );
         let cell = Cell::text("01-02-2020");
         let told = read(&[&cell], &TimeZone::UTC, Some(true)).unwrap();
         assert_eq!(told.seconds, [Some(first_of_february)]);
@@ -402,7 +464,10 @@ mod tests {
     #[test]
     fn the_first_text_that_is_no_date_is_told_with_its_row() {
         let error = read_in("UTC", &["2020-05-16", "x\ny"]).unwrap_err();
-        assert!(error.starts_with("\"xy\" in data row 2 is no date; right are"), "{error}");
+        assert!(
+            error.starts_with("\"xy\" in data row 2 is no date; right are"),
+            "{error}"
+        );
     }
 
     proptest! {

@@ -133,7 +133,8 @@ fn rows(kind: &str, path: &Path) -> Result<(), String> {
     let no_sheet = || "it has no sheet".to_owned();
     let range = match kind {
         "xls" => {
-            let mut book: Xls<_> = open_workbook(path).map_err(|e: calamine::XlsError| e.to_string())?;
+            let mut book: Xls<_> =
+                open_workbook(path).map_err(|e: calamine::XlsError| e.to_string())?;
             let first = book.worksheet_range_at(0).ok_or_else(no_sheet)?;
             first.map_err(|error| error.to_string())?
         }
@@ -149,7 +150,8 @@ fn rows(kind: &str, path: &Path) -> Result<(), String> {
         return Ok(());
     };
     // A sheet's rows and columns are counted from its corner, not from its first cell.
-    let mut print = |row: Vec<Value>| writeln!(out, "{}", Value::Array(row)).map_err(|e| e.to_string());
+    let mut print =
+        |row: Vec<Value>| writeln!(out, "{}", Value::Array(row)).map_err(|e| e.to_string());
     for _ in 0..above {
         print(Vec::new())?;
     }
@@ -168,9 +170,7 @@ fn printed(cell: &Data) -> Value {
         Data::String(text) | Data::DateTimeIso(text) => json!(text),
         Data::DateTime(time) if time.is_datetime() => {
             let (year, month, day, hour, minute, second, _) = time.to_ymd_hms_milli();
-            let text = format!(
-                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-            );
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
             json!({ "t": text })
         }
         Data::DateTime(duration) => json!(duration.as_f64()),

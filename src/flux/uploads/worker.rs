@@ -75,10 +75,11 @@ pub async fn run(site: Arc<Site>, left: Vec<Job>, mut queue: mpsc::Receiver<Job>
 
 async fn process(site: &Arc<Site>, job: Job) -> Result<(), Stopped> {
     let started = Instant::now();
+    let settings = site.force().settings.clone();
     let mut work = Work {
-        status: job.status(),
+        status: job.status(&settings),
         site: site.clone(),
-        settings: site.force().settings.flux_uploads.clone(),
+        settings: settings.flux_uploads.clone(),
         written: Instant::now(),
         job,
     };
@@ -94,7 +95,8 @@ async fn process(site: &Arc<Site>, job: Job) -> Result<(), Stopped> {
         work.status.set(name, value);
     }
     let seconds = started.elapsed().as_secs_f64();
-    work.status.set("processing_time", format!("{seconds:.6} seconds"));
+    work.status
+        .set("processing_time", format!("{seconds:.6} seconds"));
     work.status.set_now("processing completed at");
     tracing::info!(upload = work.job.id_key, "an upload was processed: {last}");
     work.finish().await
@@ -128,10 +130,16 @@ impl Work {
             Format::Xlsx => "xlsx",
             Format::Xls => "xls",
         };
-        let files = unpacked.files.iter().filter(|(name, _)| extension(name) == ending);
+        let files = unpacked
+            .files
+            .iter()
+            .filter(|(name, _)| extension(name) == ending);
         let files: Vec<_> = files.collect();
         if files.is_empty() {
-            self.status.set("error", format!("data file not found - no file ends with .{ending}"));
+            self.status.set(
+                "error",
+                format!("data file not found - no file ends with .{ending}"),
+            );
         }
         let mut is_any_good = false;
         let mut metrics = BTreeSet::new();
@@ -197,11 +205,18 @@ impl Work {
             }
         };
         for (number, note) in parsed.times.notes.iter().enumerate() {
-            self.status.set(&format!("note {} ({name})", number + 1), note.as_str());
+            self.status
+                .set(&format!("note {} ({name})", number + 1), note.as_str());
         }
-        let names: Vec<String> = parsed.columns.iter().map(|column| column.name.clone()).collect();
+        let names: Vec<String> = parsed
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
         let made = self.points(parsed, terms, metrics).await?;
-        let last = made.iter().rposition(|made| matches!(made, Made::Points(..)));
+        let last = made
+            .iter()
+            .rposition(|made| matches!(made, Made::Points(..)));
         let mut outcome = Outcome {
             columns: made.len(),
             good: 0,
@@ -247,8 +262,10 @@ impl Work {
             });
             columns.push((metric, cells));
         }
-        let named: Vec<String> =
-            columns.iter().filter_map(|(metric, _)| metric.as_ref().ok().cloned()).collect();
+        let named: Vec<String> = columns
+            .iter()
+            .filter_map(|(metric, _)| metric.as_ref().ok().cloned())
+            .collect();
         let mut last = HashMap::new();
         if !terms.ignores_submitted {
             let found = self.last(&named).await?;
@@ -291,7 +308,9 @@ impl Work {
         };
         if terms.is_dry_run {
             let count = new.len();
-            return Ok(Ok(format!("processed - {count} data points submitted (dryrun: none was)")));
+            return Ok(Ok(format!(
+                "processed - {count} data points submitted (dryrun: none was)"
+            )));
         }
         let point = |sample: Sample| FluxPoint {
             metric: metric.clone(),
@@ -313,7 +332,10 @@ impl Work {
         loop {
             match self.site.intake.last(&metrics).await {
                 Ok(last) => return Ok(last),
-                Err(error) => self.wait(&error.to_string(), Duration::from_secs(1)).await?,
+                Err(error) => {
+                    self.wait(&error.to_string(), Duration::from_secs(1))
+                        .await?
+                }
             }
         }
     }
@@ -379,21 +401,25 @@ impl Work {
         }
     }
 
-    /// Writes the last status, keeps the files where that is wanted, and removes the
+    /// Keeps the files where that is wanted, writes the last status, and removes the
     /// upload.
     async fn finish(mut self) -> Result<(), Stopped> {
+        if let Some(directory) = self.settings.save_dir.clone() {
+            let job = self.job.clone();
+            let saving = move || job.save(&directory).map_err(|error| error.to_string());
+            if let Err(error) = blocking(saving).await {
+                tracing::warn!("the files of an upload could not be saved: {error}");
+                self.status
+                    .set("warning", format!("the files could not be saved: {error}"));
+            }
+        }
         while self.status.write(&self.site.store).await.is_err() {
             self.wait("redis", Duration::from_secs(1)).await?;
         }
-        let (job, save) = (self.job, self.settings.save_dir);
-        let done = blocking(move || {
-            if let Some(directory) = save {
-                job.save(&directory).map_err(|error| format!("saved: {error}"))?;
-            }
-            std::fs::remove_dir_all(&job.directory).map_err(|error| format!("removed: {error}"))
-        });
-        if let Err(error) = done.await {
-            tracing::warn!("the files of an upload could not be {error}");
+        let directory = self.job.directory;
+        let removing = move || std::fs::remove_dir_all(directory).map_err(|e| e.to_string());
+        if let Err(error) = blocking(removing).await {
+            tracing::warn!("the files of an upload could not be removed: {error}");
         }
         Ok(())
     }
@@ -416,9 +442,9 @@ fn told(receipt: &Receipt) -> Result<String, String> {
     match (receipt.taken, &*left_out) {
         (0, left_out) if receipt.already_received == 0 => Err(format!("none stored: {left_out}")),
         (taken, "") => Ok(format!("processed - {taken} data points submitted")),
-        (taken, left_out) => {
-            Ok(format!("processed - {taken} data points submitted, not stored: {left_out}"))
-        }
+        (taken, left_out) => Ok(format!(
+            "processed - {taken} data points submitted, not stored: {left_out}"
+        )),
     }
 }
 
@@ -465,9 +491,11 @@ fn date_column(names: &[String], columns: &[Vec<Cell>]) -> Result<usize, String>
     }
     match found[..] {
         [date] => Ok(date),
-        [] => Err("no date column: one must be called date, in the header or in \
+        [] => Err(
+            "no date column: one must be called date, in the header or in \
                    columns_to_metrics"
-            .to_owned()),
+                .to_owned(),
+        ),
         _ => Err("more than one date column".to_owned()),
     }
 }

@@ -132,7 +132,7 @@ fn each_form_of_error_names_its_place_and_what_would_be_right() {
         (
             "[qqqq]",
             "FILE:1: qqqq: unknown section; there are redis, horizon, roomba, batch, \
-             cluster, graphite, self_metrics, flux, flux.uploads, vista, admin, log",
+             cluster, graphite, self_metrics, flux, flux.prometheus, victoriametrics, flux.uploads, vista, admin, log",
         ),
         (
             "\"a\\u001b\" = 1",

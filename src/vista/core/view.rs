@@ -105,6 +105,7 @@ impl Core {
             points: totals.points,
             dropped: totals.dropped,
             lag_max_s: entries.iter().filter_map(|entry| entry.lag_s).max(),
+            left_out: 0,
             entries,
             ..VistaStatus::default()
         }

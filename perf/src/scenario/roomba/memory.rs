@@ -21,28 +21,22 @@ pub fn measure(bench: &Bench<'_>, redis: &Redis, findings: &mut Findings) -> Res
         .map(|at| crate::names::name(2, at))
         .collect();
     let mut world = World::new(&names, namespace()?);
-    let empty = redis.used_bytes()?;
-    let each = |used: u64| (used.saturating_sub(empty)) as f64 / names.len() as f64;
     let waiting = world.namespace.slack_s / MINUTE_S + 1;
     world.grow(&mut connection, world.points() + waiting)?;
-    let grown = redis.used_bytes()?;
+    let grown = world.memory(&mut connection)?;
     let mut trimmer = Trimmer::new(redis.connect()?, false)?;
     let (namespace, now_s) = (world.namespace.clone(), world.now_s());
     trimmer.pass(&namespace, &HashSet::new(), now_s, &mut world)?;
-    let cut = redis.used_bytes()?;
+    let cut = world.memory(&mut connection)?;
     for _ in 0..waiting {
         world.append(&mut connection)?;
     }
-    let again = redis.used_bytes()?;
-    let bytes: f64 = trimmer.deeds.bytes_after as f64 / names.len() as f64;
-    let columns = [
-        "bytes of points",
-        "grown by appends",
-        "cut",
-        "appended to until the next cut",
-    ];
-    let mut table = Table::new("trimming: Redis's memory a series", &columns);
-    table.row("bytes", &[bytes, each(grown), each(cut), each(again)]);
+    let again = world.memory(&mut connection)?;
+    let columns = ["of points", "in Redis"];
+    let mut table = Table::new("trimming: bytes a series, appended one by one", &columns);
+    table.row("grown by appends alone", &grown);
+    table.row("cut", &cut);
+    table.row("appended to until the next cut", &again);
     findings.tables.push(table);
     Ok(())
 }

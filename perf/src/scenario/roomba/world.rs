@@ -134,6 +134,24 @@ impl World {
         Ok(())
     }
 
+    /// Bytes of each series, and of the memory that Redis has for it: the means.
+    pub fn memory(&self, redis: &mut Connection) -> Result<[f64; 2]> {
+        let mut sums = [0; 2];
+        for keys in self.keys.chunks(APPEND_PAGE) {
+            let mut pipe = redis::pipe();
+            for key in keys {
+                pipe.cmd("STRLEN").arg(key);
+                pipe.cmd("MEMORY").arg("USAGE").arg(key);
+            }
+            let numbers: Vec<u64> = pipe.query(redis)?;
+            for pair in numbers.chunks(2) {
+                sums[0] += pair[0];
+                sums[1] += pair[1];
+            }
+        }
+        Ok(sums.map(|sum| sum as f64 / self.keys.len() as f64))
+    }
+
     /// Points that are young enough and are not there, or are other ones, or are not
     /// in their place. Fails if something is there that is too old by more than may
     /// wait.
