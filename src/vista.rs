@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-pub use clock::{Clock, HostClock};
+pub use clock::{Clock, DrivenClock, HostClock};
 pub use status::VistaStatus;
 
 use crate::flux::{Intake, Populate};

@@ -77,19 +77,48 @@ fn first(series: &[u8]) -> i64 {
     i64::from(u32::from_be_bytes(series[2..6].try_into().unwrap()))
 }
 
+/// The points of a series of whole seconds and floats.
+fn points(series: &[u8]) -> Vec<(i64, f64)> {
+    let record = |record: &[u8]| {
+        let value = record[7..].try_into().unwrap();
+        (first(record), f64::from_be_bytes(value))
+    };
+    series.chunks(RECORD).map(record).collect()
+}
+
+/// A series is exactly this.
+fn assert_series(redis: &Redis, metric: &str, expected: &[u8]) {
+    let series = redis.series(metric);
+    if series == expected {
+        return;
+    }
+    let (found, wanted) = (points(&series), points(expected));
+    let at = found
+        .iter()
+        .zip(&wanted)
+        .position(|(one, other)| one != other);
+    let at = at.unwrap_or(found.len().min(wanted.len()));
+    let near = |all: &[(i64, f64)]| {
+        let from = at.saturating_sub(2).min(all.len());
+        format!("{:?}", &all[from..all.len().min(at + 3)])
+    };
+    panic!(
+        "{metric}: {} points, wanted {}; at {at}: {}, wanted {}",
+        found.len(),
+        wanted.len(),
+        near(&found),
+        near(&wanted)
+    );
+}
+
 /// Every minute is there once, from about `from` up to `until`.
 fn assert_whole(redis: &Redis, metric: &str, from: i64, until: i64) {
-    let series = redis.series(metric);
-    let begin = first(&series);
+    let begin = first(&redis.series(metric));
     assert!(
         (from..from + 1800).contains(&begin),
         "{metric} from {begin}, not {from}"
     );
-    let count = series.len() / RECORD;
-    assert!(
-        series == records((begin..until).step_by(60)),
-        "{metric}: {count} records from {begin}, wanted up to {until}"
-    );
+    assert_series(redis, metric, &records((begin..until).step_by(60)));
 }
 
 /// Writes a point each `step_s` into a Graphite.

@@ -40,6 +40,7 @@ mod scenario;
 mod sender;
 mod server;
 mod slice;
+mod sources;
 mod tape;
 mod verify;
 mod wrk;

@@ -116,6 +116,8 @@ pub enum Scenario {
     Flux,
     /// Points acknowledged over HTTP that a carbon which is killed and comes back never gets.
     Carbon,
+    /// Metrics fetched a second from Graphite and Prometheus, against wrk's same requests.
+    Vista,
     /// Everything.
     All,
 }

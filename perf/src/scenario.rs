@@ -13,6 +13,7 @@ pub mod memory;
 pub mod roomba;
 pub mod rules;
 pub mod side_keys;
+pub mod vista;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -96,6 +97,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
         Scenario::Roomba => report.add(roomba::measure(bench)?),
         Scenario::Carbon => report.add(carbon::measure(bench)?),
         Scenario::Flux => report.add(flux::measure(bench)?),
+        Scenario::Vista => report.add(vista::measure(bench)?),
         Scenario::All => {
             report.add(capacity::measure(bench)?);
             report.add(allocations::measure(bench)?);
@@ -109,6 +111,7 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(flux::measure(bench)?);
             report.add(dashboard::measure(bench)?);
             report.add(carbon::measure(bench)?);
+            report.add(vista::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

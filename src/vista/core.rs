@@ -80,6 +80,8 @@ pub enum Task {
     /// Fetch a part of a gap, oldest first.
     #[allow(missing_docs, reason = "the names say it")]
     FetchPiece { window: Window, is_last: bool },
+    /// See whether a source that has failed answers; nothing is delivered.
+    Probe(Window),
     /// Send the entry's own uri.
     FetchAsWritten,
     /// Fill what is missing since the last point, or all history.
@@ -410,11 +412,14 @@ impl Core {
         let mut ids = vec![id];
         let task = match need {
             Need::Populate => {
-                state.phase = Phase::Queued;
-                let oldest_s = state.seen.last_s.unwrap_or(i64::MIN);
                 let source = self.sources.get_mut(&number)?;
-                source.queued.insert((oldest_s, id));
-                return None;
+                if !source.is_failing() {
+                    state.phase = Phase::Queued;
+                    let oldest_s = state.seen.last_s.unwrap_or(i64::MIN);
+                    source.queued.insert((oldest_s, id));
+                    return None;
+                }
+                Task::Probe(gap::probe(now_s))
             }
             Need::AsWritten => Task::FetchAsWritten,
             Need::Piece { window, is_last } => Task::FetchPiece { window, is_last },
@@ -515,6 +520,10 @@ impl Core {
     }
 
     fn looked(&mut self, id: Id, task: Task, looked: Looked, now_ms: i64) {
+        if let Task::Probe(_) = task {
+            // What it needs can be begun now.
+            return self.wait_until(id, now_ms);
+        }
         let Some(state) = self.states.get_mut(&id) else {
             return;
         };

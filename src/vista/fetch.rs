@@ -47,9 +47,14 @@ impl Tools {
         let replies = ask(&self.client, job.task, &job.asked).await;
         let now_s = self.clock.now_ms().div_euclid(1000);
         let to_s = match job.task {
-            Task::Fetch(window) | Task::FetchPiece { window, .. } => window.to_s,
+            Task::Fetch(window) | Task::FetchPiece { window, .. } | Task::Probe(window) => {
+                window.to_s
+            }
             Task::FetchAsWritten | Task::Populate => minute_of(now_s),
         };
+        if let Task::Probe(_) = job.task {
+            return replies.into_iter().map(probed).collect();
+        }
         let mut points = Vec::new();
         let outcomes: Vec<Outcome> = job
             .asked
@@ -177,7 +182,7 @@ pub(super) async fn ask(
         return Vec::new();
     };
     let window = match task {
-        Task::Fetch(window) | Task::FetchPiece { window, .. } => window,
+        Task::Fetch(window) | Task::FetchPiece { window, .. } | Task::Probe(window) => window,
         // Only what has no window of its own is asked for without one.
         Task::FetchAsWritten | Task::Populate => gap::Window { from_s: 0, to_s: 0 },
     };
@@ -187,10 +192,7 @@ pub(super) async fn ask(
                 .iter()
                 .map(|asked| asked.entry.fetch.remote_target.as_str())
                 .collect();
-            let window = Window {
-                from: Some(window.from_s),
-                until: Some(window.to_s),
-            };
+            let window = graphite_window(window);
             graphite::fetch(client, &first.site, render, &targets, &window).await
         }
         Ask::PrometheusRange => {
@@ -200,6 +202,23 @@ pub(super) async fn ask(
             vec![prometheus::range(client, &first.site, expression, &span, MINUTE_S).await]
         }
         Ask::PrometheusUri(uri) => vec![prometheus::verbatim(client, &first.site, uri).await],
+    }
+}
+
+/// What Graphite is asked for: also the minute after the window, whose points show that
+/// the minute before is whole.
+pub(super) fn graphite_window(window: gap::Window) -> Window {
+    Window {
+        from: Some(window.from_s),
+        until: Some(window.to_s + MINUTE_S),
+    }
+}
+
+/// Whether the source has answered at all.
+fn probed(reply: Result<Reply, FetchError>) -> Outcome {
+    match reply {
+        Ok(_) | Err(FetchError::NoSeries) => Ok(Looked::default()),
+        Err(error) => Err(blame(&error)),
     }
 }
 

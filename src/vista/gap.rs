@@ -119,6 +119,15 @@ pub fn need(entry: &Entry, seen: &Seen, now_s: i64) -> Need {
     Need::Fetch(Window { from_s, to_s })
 }
 
+/// A window that is cheap to answer.
+pub fn probe(now_s: i64) -> Window {
+    let to_s = minute_of(now_s);
+    Window {
+        from_s: to_s - PROMETHEUS_WINDOW_S,
+        to_s,
+    }
+}
+
 fn piece(from_s: i64, to_s: i64) -> Need {
     let window = Window {
         from_s: from_s.min(to_s - MINUTE_S),

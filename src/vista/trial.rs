@@ -12,7 +12,6 @@ use crate::flux::{self, populate};
 use crate::get::plot;
 use crate::logging::printable;
 use crate::settings::Settings;
-use crate::source::graphite::Window;
 use crate::source::{Client, FetchError, Limits, Series, prometheus};
 
 use super::answer;
@@ -221,16 +220,13 @@ impl Trial<'_> {
 /// The path and query that are sent.
 fn question(entry: &Entry, task: Task) -> String {
     let window = match task {
-        Task::Fetch(window) | Task::FetchPiece { window, .. } => window,
+        Task::Fetch(window) | Task::FetchPiece { window, .. } | Task::Probe(window) => window,
         Task::FetchAsWritten | Task::Populate => gap::Window { from_s: 0, to_s: 0 },
     };
     let target = entry.fetch.remote_target.as_str();
     match &entry.ask {
         Ask::Graphite(render) => {
-            let window = Window {
-                from: Some(window.from_s),
-                until: Some(window.to_s),
-            };
+            let window = fetch::graphite_window(window);
             format!("{}?{}", render.path(), render.query(&[target], &window))
         }
         Ask::PrometheusRange => {

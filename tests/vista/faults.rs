@@ -4,7 +4,9 @@
 use serde_json::json;
 
 use super::world::World;
-use super::{HOUR_S, assert_whole, entry, minute, pack, plan, records, value, write};
+use super::{
+    HOUR_S, assert_series, assert_whole, entry, minute, pack, plan, records, value, write,
+};
 use crate::fixture::faulty::{Answer, Faulty};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::redis::Redis;
@@ -61,7 +63,7 @@ fn faults() -> Vec<(&'static str, Answer, &'static str)> {
         ),
         (graphite, Answer::json(page), "no JSON: <html>"),
         (graphite, Answer::Half(half), "the answer broke off"),
-        (graphite, Answer::Nothing, "no connection"),
+        (graphite, Answer::Nothing, "the answer broke off"),
         (graphite, Answer::Silence, "no whole answer within 1 s"),
         (prometheus, Answer::Drip, "no whole answer within 1 s"),
         (graphite, Answer::Huge(100 << 20), "more than 1048576 bytes"),
@@ -116,7 +118,7 @@ fn each_fault_is_named_and_costs_nobody_else_anything() {
         assert_eq!(entry["points"], 0);
     }
     let good = |until: i64| records((begin - 600..until).step_by(60));
-    assert_eq!(redis.series("good"), good(begin + 120));
+    assert_series(&redis, "good", &good(begin + 120));
     // All of them are well again: what was missed is there.
     let times = || (begin - 600..begin + HOUR_S).step_by(60);
     for ((kind, ..), server) in faults.iter().zip(&servers) {
@@ -140,7 +142,7 @@ fn each_fault_is_named_and_costs_nobody_else_anything() {
             entry["state"] == "ok"
         });
     }
-    assert_eq!(redis.series("good"), good(begin + 600));
+    assert_series(&redis, "good", &good(begin + 600));
     world.finish();
 }
 
@@ -176,6 +178,6 @@ fn odd_points_are_dropped_one_by_one() {
     let world = World::start(&plan(&redis, &entries), begin + 20);
     world.run_for(60);
     let expected = pack(&json!([(a, 1.5), (b, 2.5), (d, 4.5)]));
-    assert_eq!(redis.series("odd"), expected);
+    assert_series(&redis, "odd", &expected);
     world.finish();
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::World;
-use super::{DAY_S, HOUR_S, entry, first, minute, plan, records, write};
+use super::{DAY_S, HOUR_S, assert_series, entry, first, minute, plan, records, write};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::prometheus::Prometheus;
 use crate::fixture::redis::Redis;
@@ -56,12 +56,12 @@ fn a_fetched_series_equals_the_source_s_own_answer() {
         "from": begin - 600, "until": until });
     let (points, expected) = answer(&given);
     assert!(points > 20, "{points}");
-    assert_eq!(redis.series("servers.a.load"), expected);
+    assert_series(&redis, "servers.a.load", &expected);
     let given = json!({ "prometheus": server.url(), "target": "back{a=\"b\"}",
         "from": begin - 300, "until": until });
     let (points, expected) = answer(&given);
     assert!(points > 15, "{points}");
-    assert_eq!(redis.series("vista.here.back"), expected);
+    assert_series(&redis, "vista.here.back", &expected);
     world.wait_for(0, "values that are no numbers were counted", |_| {
         let dropped = &world.status()["dropped"];
         dropped["null"].as_u64() > Some(0) && dropped["non_finite"].as_u64() > Some(0)
@@ -107,16 +107,16 @@ fn a_derived_metric_is_populated_backfilled_and_fetched() {
     };
     let world = World::start(&plan, begin + 20);
     world.run_for(600);
-    assert_eq!(redis.series(metric), expected(begin + 600));
+    assert_series(&redis, metric, &expected(begin + 600));
     world.wait_for(1, "the wildcard was refused", |entry| {
         let error = entry["error"].as_str().unwrap();
         entry["state"] == "disabled" && error.contains("several series")
     });
     world.finish();
     // The server was away for an hour.
-    let world = World::start(&plan, begin + 600 + HOUR_S);
+    let world = World::start(&plan, begin + 620 + HOUR_S);
     world.run_for(600);
-    assert_eq!(redis.series(metric), expected(begin + 1200 + HOUR_S));
+    assert_series(&redis, metric, &expected(begin + 1200 + HOUR_S));
     assert_eq!(world.status()["populates"], 1);
     world.finish();
     let file = plan.file();
@@ -145,8 +145,8 @@ fn an_hourly_metric_whose_points_are_late_is_whole() {
         write(&web, "hourly", HOUR_S, at..at + 1);
         world.run_for(HOUR_S - 1200);
     }
-    let expected = records((begin - 2 * HOUR_S..begin + 6 * HOUR_S).step_by(3600));
-    assert_eq!(redis.series("hourly"), expected);
+    let expected = records((begin - 3 * HOUR_S..begin + 6 * HOUR_S).step_by(3600));
+    assert_series(&redis, "hourly", &expected);
     assert_eq!(world.status()["populates"], 0);
     world.finish();
 }
@@ -173,7 +173,7 @@ fn several_points_a_minute_become_their_mean_by_fetch_and_by_history() {
         (at, six.sum::<f64>() / 6.0)
     });
     let means: Vec<(i64, f64)> = means.collect();
-    assert_eq!(redis.series("fine"), super::pack(&json!(means)));
+    assert_series(&redis, "fine", &super::pack(&json!(means)));
     world.finish();
 }
 
@@ -188,9 +188,10 @@ fn the_clock_of_a_source_may_be_off_by_an_hour() {
     let entries = [entry(&web.url(), "graphite", "ahead", "")];
     let world = World::start(&plan(&redis, &entries), begin + 20);
     world.run_for(1200);
-    assert_eq!(
-        redis.series("ahead"),
-        records((begin - 600..begin + 1200).step_by(60))
+    assert_series(
+        &redis,
+        "ahead",
+        &records((begin - 600..begin + 1200).step_by(60)),
     );
     world.finish();
     write(&web, "behind", 60, begin - 3 * HOUR_S..begin - HOUR_S);
@@ -204,7 +205,7 @@ fn the_clock_of_a_source_may_be_off_by_an_hour() {
         world.run_for(300);
     }
     let expected = (begin - 2 * HOUR_S..begin - HOUR_S + 1200).step_by(60);
-    assert_eq!(redis.series("behind"), records(expected));
+    assert_series(&redis, "behind", &records(expected));
     assert_eq!(world.status()["populates"], 0);
     world.finish();
 }

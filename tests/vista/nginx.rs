@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::world::World;
-use super::{HOUR_S, entry, minute, plan, records, write};
+use super::{HOUR_S, assert_series, entry, minute, plan, records, write};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::process::Process;
 use crate::fixture::redis::Redis;
@@ -118,7 +118,7 @@ fn logins_come_from_files_and_a_wrong_one_is_named() {
     world.run_for(300);
     let expected = records((begin - 600..begin + 300).step_by(60));
     for metric in ["basic", "bearer", "key"] {
-        assert_eq!(redis.series(metric), expected, "{metric}");
+        assert_series(&redis, metric, &expected);
     }
     for (place, said) in [(3, "status 401"), (4, "status 401"), (5, "cannot read")] {
         let entry = world.wait_for(place, "the fault was named", |entry| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::world::World;
-use super::{HOUR_S, entry, minute, pack, plan, records, write};
+use super::{HOUR_S, assert_series, entry, minute, pack, plan, records, write};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::redis::Redis;
 use crate::fixture::{eventually, holds, python};
@@ -90,11 +90,12 @@ fn what_python_s_vista_has_left_is_delivered_and_removed() {
     world.run_for(180);
     for (metric, at) in [("vista.a.b", begin - 1200), ("vista.gone", begin - 900)] {
         let points = serde_json::json!([(at, 1.5), (at + 120, 2.5)]);
-        assert_eq!(redis.series(metric), pack(&points), "{metric}");
+        assert_series(&redis, metric, &pack(&points));
     }
-    assert_eq!(
-        redis.series("other"),
-        records((begin - 600..begin + 180).step_by(60))
+    assert_series(
+        &redis,
+        "other",
+        &records((begin - 600..begin + 180).step_by(60)),
     );
     world.finish();
 }

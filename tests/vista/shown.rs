@@ -25,7 +25,7 @@ fn one_entry_can_be_tried_by_hand() {
         ),
         entry(&server.url(), "prometheus", "back", ""),
         entry(&server.url(), "prometheus", "nobody", ""),
-        entry(&web.url(), "graphite", "a.*", ""),
+        entry(&web.url(), "graphite", "a.*", "graphite_target = 'wild'"),
     ];
     let plan = plan(&redis, &entries);
     let file = plan.file();

@@ -94,14 +94,12 @@ impl Source {
         now_ms >= self.alone_until_ms && self.running < max
     }
 
-    /// The next entry to populate, if one may be begun now.
+    /// The next entry to populate, if one may be begun now. While the source fails, that
+    /// is left to cheaper questions.
     pub fn next_populate(&mut self, limits: &Limits, now_ms: i64) -> Option<Id> {
-        let max = if self.failures > 0 {
-            1
-        } else {
-            limits.backfills_max
-        };
-        if self.populating >= max || now_ms < self.alone_until_ms || now_ms < self.next_populate_ms
+        if self.populating >= self.populating_max(limits)
+            || now_ms < self.alone_until_ms
+            || now_ms < self.next_populate_ms
         {
             return None;
         }
@@ -111,14 +109,23 @@ impl Source {
         Some(id)
     }
 
+    fn populating_max(&self, limits: &Limits) -> usize {
+        match self.failures {
+            0 => limits.backfills_max,
+            // There may be nobody else to ask.
+            _ => usize::from(self.ready.is_empty() && self.running == 0),
+        }
+    }
+
     /// When more can be done though nothing ends before.
     pub fn wake_ms(&self, limits: &Limits) -> Option<i64> {
         let max = if self.failures > 0 { 1 } else { usize::MAX };
-        let ready = (!self.ready.is_empty() && self.running < max.min(limits.source_requests_max))
-            .then_some(self.alone_until_ms);
-        let queued = (!self.queued.is_empty() && self.populating < max.min(limits.backfills_max))
-            .then(|| self.next_populate_ms.max(self.alone_until_ms));
-        ready.into_iter().chain(queued).min()
+        let max = max.min(limits.source_requests_max);
+        let can_ask = !self.ready.is_empty() && self.running < max;
+        let can_fill = !self.queued.is_empty() && self.populating < self.populating_max(limits);
+        let ask_ms = can_ask.then_some(self.alone_until_ms);
+        let fill_ms = can_fill.then(|| self.next_populate_ms.max(self.alone_until_ms));
+        ask_ms.into_iter().chain(fill_ms).min()
     }
 
     /// Whether it is left alone.

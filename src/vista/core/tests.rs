@@ -183,6 +183,7 @@ impl World {
             let window = match job.task {
                 Task::Fetch(window) | Task::FetchPiece { window, .. } => window,
                 Task::FetchAsWritten => panic!("not modelled"),
+                Task::Probe(_) => return Ok(Looked::default()),
                 Task::Populate if model.cannot_populate => {
                     return failed("422", Blame::Question);
                 }
@@ -281,7 +282,7 @@ fn an_outage_leaves_no_gap_and_no_duplicate_and_disturbs_nobody_else() {
     for outage_s in [600, 2 * HOUR_S, 2 * DAY_S] {
         let away = BEGIN_S + HOUR_S..BEGIN_S + HOUR_S + outage_s;
         let model = Model {
-            outages: vec![away.clone()],
+            outages: Vec::from([away.clone()]),
             ..MODEL
         };
         let tables = vec![
@@ -308,12 +309,35 @@ fn an_outage_leaves_no_gap_and_no_duplicate_and_disturbs_nobody_else() {
     }
 }
 
+// While a source is away it is asked cheap questions only, however many wait for their
+// history there.
+#[test]
+fn history_waits_until_a_source_that_is_away_answers() {
+    let history = "populate_at_resolutions = ['7days']";
+    let tables = (0..50).map(|at| entry(0, "prometheus", &format!("m{at}"), history));
+    let away = BEGIN_S..BEGIN_S + DAY_S;
+    let model = Model {
+        outages: Vec::from([away]),
+        ..MODEL
+    };
+    let mut world = World::new(tables.collect(), vec![model]);
+    world.run_for(DAY_S);
+    // Those that were begun before it was known.
+    assert!(world.core.totals().populates <= 4);
+    assert!(world.asked(0) < 3000, "{}", world.asked(0));
+    world.run_for(600);
+    for at in 0..50 {
+        world.assert_whole(&format!("m{at}"), 60, 130);
+    }
+    assert_eq!(world.populates, 50);
+}
+
 // Where history cannot be had as such, the gap is asked for in pieces.
 #[test]
 fn a_gap_that_cannot_be_populated_is_fetched_in_pieces() {
     let outage_s = 20 * DAY_S;
     let model = Model {
-        outages: vec![BEGIN_S + HOUR_S..BEGIN_S + HOUR_S + outage_s],
+        outages: Vec::from([BEGIN_S + HOUR_S..BEGIN_S + HOUR_S + outage_s]),
         cannot_populate: true,
         ..MODEL
     };

@@ -36,6 +36,7 @@ impl Totals {
             Task::Populate if good == 0 => self.populates_failed += 1,
             Task::Populate => {}
             _ if good == 0 => self.requests_failed += 1,
+            Task::Probe(_) => {}
             _ => {
                 self.fetched += good as u64;
                 let delivered = outcomes.iter().flatten().filter(|looked| looked.points > 0);
