@@ -2,8 +2,8 @@
 
 pub mod allocations;
 pub mod capacity;
-pub mod dashboard;
 pub mod carbon;
+pub mod dashboard;
 pub mod datagrams;
 pub mod flux;
 pub mod latency;

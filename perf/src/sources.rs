@@ -67,7 +67,12 @@ impl Source {
         ];
         let program = Path::new("/usr/bin/gunicorn");
         let process = Process::start("graphite-web", cpu, program, &arguments, false)?;
-        Self::when_it_answers(process, directory, address, "/render/?format=json&target=m0")
+        Self::when_it_answers(
+            process,
+            directory,
+            address,
+            "/render/?format=json&target=m0",
+        )
     }
 
     /// A Prometheus.

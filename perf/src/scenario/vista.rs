@@ -40,7 +40,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         table.row(kind, &medians);
         let [ratio, ..] = ratios(&rates[1], &rates[0]);
         let what = format!("metrics fetched a second from {kind}, against wrk");
-        findings.targets.push(Target::at_least(what, ratio, 0.8));
+        findings.targets.push(Target::at_least(&what, ratio, 0.8));
     }
     findings.tables.push(table);
     Ok(findings)
