@@ -99,6 +99,12 @@ fn a_listener_that_comes_and_goes_forgets_no_connection() {
         .set("horizon.pickle", format!("[\"{address}\"]"));
     let without = plan.clone().set("horizon.pickle", "[]");
     skyring.reload(&without, &[&format!("horizon.pickle: [{ANY}] -> []")]);
+    // Whoever looks has Redis asked over a connection of its own.
+    eventually("Redis was asked", || {
+        holds(!skyring.status()["redis"]["info"].is_null(), || {
+            "not yet".to_owned()
+        })
+    });
     let files = skyring.process.open_files();
     let stop = Arc::new(AtomicBool::new(false));
     let knockers: Vec<_> = (0..4)

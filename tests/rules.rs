@@ -102,7 +102,7 @@ fn rules_hold_for_every_listener_and_for_all_that_others_read() {
     known.insert("probe.skyline.mirage.x".to_owned());
     assert_eq!(received, known);
     let page = skyring.get("/metrics").body;
-    let sample = "skyring_rule_points_total{action=\"drop\",rule=\"noise\"} 8\n";
+    let sample = "skyring_rule_points_total{rule=\"noise\",action=\"drop\"} 8\n";
     assert!(page.contains(sample), "{page}");
     assert_eq!(sent, 8 * NAMES.len() as u64);
     skyring.finish();
@@ -173,6 +173,7 @@ fn test_rules_says_what_the_server_does() {
     let redis = Redis::start();
     let plan = Plan::with(&redis)
         .set("rule", RULES)
+        .set("flux.listen", "[]")
         .set("cluster.node", "\"a\"")
         .set("cluster.shards", "{ a = 0, b = 1 }");
     let skyring = plan.start();

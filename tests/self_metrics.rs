@@ -125,6 +125,8 @@ fn without_carbon_own_metrics_come_to_the_own_redis() {
     let redis = Redis::start();
     let skyring = Plan::with(&redis)
         .set("horizon.side_keys_s", 1)
+        // Flux's own are looked at in its tests.
+        .set("flux.listen", "[]")
         .set("self_metrics.enabled", true)
         .set("self_metrics.name", "\"host-1\"")
         .start();
@@ -156,6 +158,7 @@ fn with_carbon_own_metrics_go_there_as_pickles() {
     let redis = Redis::start();
     let carbon = Carbon::start(0);
     let skyring = plan(&redis, carbon.port)
+        .set("flux.listen", "[]")
         .set("self_metrics.enabled", true)
         .set("self_metrics.name", "\"\"")
         .start();
