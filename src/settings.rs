@@ -208,7 +208,7 @@ table! {
         drain_s: u32 = 20, 0..=3600, "seconds";
         /// File to hold the process number while the server runs; empty = none.
         pid_file: Option<PathBuf> = None;
-        /// Rules for the names of metrics, as [[rule]], in order, before shards and skip
+        /// Rules for the names of metrics, as `[[rule]]`, in order, before shards and skip
         /// lists: `prefix` or `match` (a regular expression), `action` ("rename", "drop",
         /// or "keep", behind which no rule is looked at), `to` for rename (what replaces
         /// all that was found; ${1} is the first group), and a `name` for counters.

@@ -2,10 +2,10 @@
 //! new series.
 //!
 //! Each shard keeps sketches of frequent items (Apache DataSketches): of bounded size,
-//! and wrong by no more than they say. Two windows of [`WINDOW`] take turns, so that what
+//! and wrong by no more than they say. Two windows of `WINDOW` take turns, so that what
 //! is told is of the last one to two of them, and what has ended is forgotten.
 //!
-//! What a point costs is one comparison for each group of them. A [`Sampler`] picks
+//! What a point costs is one comparison for each group of them. A `Sampler` picks
 //! points at random, every one of a slow stream and ever fewer of a fast one, and each
 //! that is picked stands for those since the last. Senders are counted by their
 //! connections, exactly, and told once a second.

@@ -95,8 +95,9 @@ fn judge(
     let samples = series.samples.len() as u64;
     let mut refuse = |reason, count| *out.refused.entry(reason).or_default() += count;
     series.labels.retain(|label| {
+        let is_monitor = label.name == "monitor" && label.value == "master";
         !label.value.is_empty()
-            && !(label.name == "monitor" && label.value == "master")
+            && !is_monitor
             && label.name != TENANT
             && label.name != SERVER
             && (label.name == NAME || !terms.selection.drops_label(&label.name, &label.value))

@@ -337,7 +337,7 @@ fn history_waits_until_a_source_that_is_away_answers() {
 fn a_gap_that_cannot_be_populated_is_fetched_in_pieces() {
     let outage_s = 20 * DAY_S;
     let model = Model {
-        outages: Vec::from([BEGIN_S + HOUR_S..BEGIN_S + HOUR_S + outage_s]),
+        outages: std::iter::once(BEGIN_S + HOUR_S..BEGIN_S + HOUR_S + outage_s).collect(),
         cannot_populate: true,
         ..MODEL
     };
