@@ -22,7 +22,8 @@ use ratatui_crossterm::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::{self, EXIT_FAILED, EXIT_USAGE};
 use crate::settings::Settings;
@@ -50,7 +51,7 @@ pub fn run(url: Option<&str>, settings: &Settings) -> ExitCode {
         Ok(url) => url,
         Err(fault) => return cli::tell(EXIT_USAGE, &fault),
     };
-    if !io::stdout().is_terminal() {
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         let fault = "top needs a terminal; the same numbers for programs are at api/status";
         return cli::tell(EXIT_USAGE, fault);
     }
@@ -95,14 +96,15 @@ fn base(url: Option<&str>, settings: &Settings) -> Result<reqwest::Url, String> 
 
 fn watch(url: reqwest::Url, theme: Theme) -> io::Result<()> {
     let is_told = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
+    // SIGHUP ends it at once: there is no terminal left to be given back.
+    for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, is_told.clone())?;
     }
     let mut screen = Screen::new(ask::shown(&url), theme);
     let answers = Answers::start(url)?;
     let mut taken = Taken::take()?;
     let mut drawn: Option<Instant> = None;
-    while !is_told.load(Ordering::Relaxed) && !has_hung_up() {
+    while !is_told.load(Ordering::Relaxed) {
         let is_news = answers.take_into(&mut screen);
         // Ages are shown in seconds.
         let is_due = drawn.is_none_or(|drawn| drawn.elapsed() >= Duration::from_secs(1));
@@ -110,7 +112,10 @@ fn watch(url: reqwest::Url, theme: Theme) -> io::Result<()> {
             taken.terminal.draw(|frame| screen.draw(frame))?;
             drawn = Some(Instant::now());
         }
-        if event::poll(LOOK)? {
+        if has_hung_up_within(LOOK)? {
+            break;
+        }
+        if event::poll(Duration::ZERO)? {
             match act(&event::read()?, &mut screen) {
                 Act::End => break,
                 Act::Draw => drawn = None,
@@ -121,14 +126,21 @@ fn watch(url: reqwest::Url, theme: Theme) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the terminal has gone. Nobody need be told of that by a signal, and what waits
-/// for keys would then find its end all the time.
-fn has_hung_up() -> bool {
+/// Waits for a key; whether the terminal has gone instead. Where it has, and SIGHUP is
+/// ignored, crossterm would read its end without a pause and never return.
+fn has_hung_up_within(wait: Duration) -> io::Result<bool> {
     let input = io::stdin();
-    let mut watched = [PollFd::new(&input, PollFlags::empty())];
-    let found = rustix::event::poll(&mut watched, Some(&Timespec::default()));
-    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-    found.is_ok() && watched[0].revents().intersects(gone)
+    let mut watched = [PollFd::new(&input, PollFlags::IN)];
+    let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
+    match rustix::event::poll(&mut watched, Some(&wait)) {
+        // Looked at in the next turn.
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(_) => {
+            let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+            Ok(watched[0].revents().intersects(gone))
+        }
+    }
 }
 
 enum Act {

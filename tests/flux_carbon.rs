@@ -333,7 +333,7 @@ fn at_the_end_a_carbon_that_reads_nothing_costs_its_points_and_the_exit_code_say
 fn points_come_back_from_carbon_relay_into_redis() {
     let redis = Redis::start();
     let pickle = format!("127.0.0.1:{}", free_port());
-    let relay = CarbonRelay::start(&[pickle.clone()]);
+    let relay = CarbonRelay::start(std::slice::from_ref(&pickle));
     let skyring = plan(&redis)
         .set("horizon.pickle", format!("[\"{pickle}\"]"))
         .set("graphite.carbon_pickle", format!("\"{}\"", relay.pickle()))

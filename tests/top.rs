@@ -112,6 +112,38 @@ fn top_gives_the_terminal_back_at_a_signal() {
     skyring.finish();
 }
 
+/// Nobody would notice one that goes on without a terminal, but by the CPU that it takes.
+#[test]
+fn top_ends_with_its_terminal_whether_it_hears_of_it_or_not() {
+    let redis = Redis::start();
+    let skyring = Plan::with(&redis).start();
+    for before in ["", "trap '' HUP; "] {
+        let script = format!("{before}{}", script(&skyring.admin(), ""));
+        let terminal = Terminal::start(&script, SIZE);
+        terminal.wait_for(&["READY"]);
+        let running = watchers_of(&skyring.admin());
+        assert_eq!(running.len(), 1);
+        drop(terminal);
+        eventually("it ended", || {
+            let left = watchers_of(&skyring.admin());
+            holds(left.is_empty(), || format!("{left:?}"))
+        });
+    }
+    skyring.finish();
+}
+
+/// The processes that watch this page.
+fn watchers_of(page: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let wanted = format!("skyring\0top\0--url\0{page}\0");
+    let watches = |id: &u32| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).ends_with(&wanted)
+    };
+    ids.filter(watches).collect()
+}
+
 #[test]
 fn top_is_coloured_only_where_colours_are_wanted() {
     let redis = Redis::start();
