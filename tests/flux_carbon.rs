@@ -307,6 +307,37 @@ fn while_carbon_is_away_points_wait_within_the_bound() {
     });
 }
 
+/// A client that is told to come again sends all of it again: no part of it, a point or
+/// one that fills a gap, may have been taken before.
+#[test]
+fn what_does_not_fit_as_a_whole_is_not_taken_in_part() {
+    let redis = Redis::start();
+    let port = free_port();
+    let skyring = plan_to(&redis, port)
+        .set("graphite.queue_points_max", 2)
+        .start();
+    let now = now_s();
+    let address = address(&skyring);
+    let body = json!({"key": KEY, "metrics": [
+        {"metric": "part.m", "value": 1, "timestamp": now},
+        {"metric": "part.f", "value": 1, "timestamp": now, "fill": "true"},
+    ]});
+    let take = || post(&address, body.to_string()).code;
+    assert_eq!(send(&address, "part.first", now, 1.0), 204);
+    assert_eq!(take(), 503);
+    assert_eq!(carbon_status(&skyring)["queue_points"], 1);
+    let receiver = Receiver::start(port);
+    wait_until(&skyring, "the first was delivered", is_all_delivered);
+    assert_eq!(take(), 204);
+    skyring.finish();
+    let names: Vec<String> = receiver
+        .points()
+        .into_iter()
+        .map(|(name, ..)| name)
+        .collect();
+    assert_eq!(names, ["part.first", "part.m", "part.f"]);
+}
+
 /// One that accepts and reads nothing, as a carbon does whose cache is full.
 #[test]
 fn at_the_end_a_carbon_that_reads_nothing_costs_its_points_and_the_exit_code_says_so() {

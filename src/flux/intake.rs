@@ -318,7 +318,8 @@ impl Intake {
         };
         let is_checked = origin.is_always_checked() || shared.checks.load(Ordering::Relaxed);
         let passed = if is_checked {
-            let admitted = shared.last.admit(points, !is_direct);
+            // Who waits for the arrival waits for that of an earlier attempt too.
+            let admitted = shared.last.admit(points, !waits);
             timeout_at(deadline, admitted).await.map_err(|_| late())?
         } else {
             Passed {
@@ -341,24 +342,30 @@ impl Intake {
         let (tell, mut told) = mpsc::unbounded_channel();
         let room = Arc::new(room);
         let mut open = 0;
-        let (fills, others): (Vec<_>, Vec<_>) =
+        let (fills, mut others): (Vec<_>, Vec<_>) =
             passed.points.into_iter().partition(|point| point.fill);
-        for (points, is_checked) in [(others, is_checked), (fills, false)] {
+        let checked = if is_checked { others.len() } else { 0 };
+        let loads = if is_direct {
+            // The shards part them further, and refuse nothing as a whole.
+            vec![(others, checked), (fills, 0)]
+        } else {
+            // In one piece, so that all of it is taken or nothing.
+            others.extend(fills);
+            vec![(others, checked)]
+        };
+        for (points, checked) in loads {
             if points.is_empty() {
                 continue;
             }
             let load = Load {
-                last: is_checked.then(|| shared.last.clone()),
+                last: shared.last.clone(),
+                checked,
                 counts: counts.clone(),
                 tell: tell.clone(),
                 _room: room.clone(),
             };
             receipt.taken += points.len() as u64;
-            open += match self.hand_on(points, load) {
-                // A part is on its way already.
-                Err(_) if open > 0 => return Err(late()),
-                parts => parts?,
-            };
+            open += self.hand_on(points, load)?;
         }
         if !waits {
             return Ok(receipt);
@@ -465,8 +472,10 @@ impl Intake {
 
 /// What is done when points have arrived.
 struct Load {
-    /// Where last timestamps are kept, if these points are compared with them.
-    last: Option<Last>,
+    /// Where last timestamps are kept.
+    last: Last,
+    /// So many of the first points were compared with them, or of each part all or none.
+    checked: usize,
     counts: Arc<Counts>,
     tell: mpsc::UnboundedSender<Part>,
     /// Given back with the last part.
@@ -486,17 +495,18 @@ impl Load {
     }
 
     fn settle(&self, points: &[OwnedPoint], missing: Option<&[(usize, DropReason)]>) {
-        let Some(last) = &self.last else {
+        if self.checked == 0 {
             return;
-        };
+        }
         let mut missing_at = missing.unwrap_or_default().iter().peekable();
-        let settled = points.iter().enumerate().map(|(place, point)| {
+        let compared = points.iter().take(self.checked);
+        let settled = compared.enumerate().map(|(place, point)| {
             let is_missing = missing_at.next_if(|(at, _)| *at == place).is_some();
             let timestamp = point.timestamp.whole() as i64;
             let is_delivered = missing.is_some() && !is_missing;
             (&*point.name, timestamp, point.value.as_f64(), is_delivered)
         });
-        last.settle(settled);
+        self.last.settle(settled);
     }
 
     fn count(&self, points: u64, missing: Option<&[(usize, DropReason)]>) -> Part {
