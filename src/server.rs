@@ -475,11 +475,9 @@ impl Server {
         if let Some(side_keys) = &mut self.side_keys {
             side_keys.begin_stop();
         }
-        // What they have taken must reach the shards before those end.
         if let Some(vista) = self.vista.take() {
             vista.stop();
         }
-        let undelivered = self.flux.take().map_or(0, |flux| flux.stop(deadline));
         let answers = ask(&common.inboxes, Message::StopAccepting);
         for answer in answers {
             let _ = answer.recv_timeout(STOP_ACCEPTING_TIMEOUT);
@@ -488,6 +486,8 @@ impl Server {
         for inbox in &common.inboxes {
             let _ = inbox.send(Message::Drain(deadline));
         }
+        // The shards take in what Flux has until it says that no more will come.
+        let undelivered = self.flux.take().map_or(0, |flux| flux.stop(deadline));
         let mut counts = Counts::new();
         let mut stuck = 0;
         for shard in self.shards.drain(..) {

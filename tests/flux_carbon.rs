@@ -2,7 +2,7 @@
 //! hang, go, and come back.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -336,6 +336,26 @@ fn what_does_not_fit_as_a_whole_is_not_taken_in_part() {
         .map(|(name, ..)| name)
         .collect();
     assert_eq!(names, ["part.first", "part.m", "part.f"]);
+}
+
+/// A carbon that is away at the end may be waited for; the data plane ends meanwhile,
+/// since its senders and its points have their own time.
+#[test]
+fn while_the_end_waits_for_carbon_the_listeners_are_closed() {
+    let redis = Redis::start();
+    let port = free_port();
+    let mut skyring = plan_to(&redis, port).set("drain_s", 600).start();
+    assert_eq!(send(&address(&skyring), "end.m", now_s(), 1.0), 204);
+    let pickle = skyring.pickle();
+    skyring.process.signal(Signal::TERM);
+    eventually("nothing more was accepted", || {
+        let refused = TcpStream::connect(&pickle).is_err();
+        holds(refused, || "it was".to_owned())
+    });
+    assert!(skyring.process.is_running());
+    let receiver = Receiver::start(port);
+    assert_eq!(skyring.exit_code(), 0);
+    assert_eq!(receiver.points().len(), 1);
 }
 
 /// One that accepts and reads nothing, as a carbon does whose cache is full.
