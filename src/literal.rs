@@ -106,11 +106,11 @@ pub(crate) fn float_repr(float: f64) -> String {
     }
 }
 
-fn write_text(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
+/// A text as Python's `repr` writes it.
+pub(crate) fn write_text(out: &mut String, text: &str) {
+    let quote = match text.contains('\'') && !text.contains('"') {
+        true => '"',
+        false => '\'',
     };
     out.push(quote);
     for c in text.chars() {
@@ -123,8 +123,9 @@ fn write_text(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(c);
             }
-            // What Python would show of others as it is is read the same either way.
-            c if c.is_control() || (c as u32) > 0x7e => {
+            ' '..='~' => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c => {
                 let code = c as u32;
                 // Writing to a string does not fail.
                 let _ = match code {
@@ -133,10 +134,16 @@ fn write_text(out: &mut String, text: &str) {
                     _ => write!(out, "\\U{code:08x}"),
                 };
             }
-            c => out.push(c),
         }
     }
     out.push(quote);
+}
+
+/// Whether Python shows a character that is not ASCII as it is. Rust judges by the same
+/// categories, but for the first character of a text, which may be a mark.
+fn is_printable(c: char) -> bool {
+    let text: String = ['a', c].iter().collect();
+    c as u32 > 0x7f && text.escape_debug().nth(1) == Some(c)
 }
 
 pub(crate) enum Scalar<'a> {

@@ -134,6 +134,7 @@ mod tests {
         let sets = [
             "cluster.node=b",
             "cluster.shards={ a = 2, b = 0, c = 1 }",
+            "flux.listen=[]",
             rules,
         ];
         let names: [&[u8]; 3] = [b"old.vista.app1.requests", b"old.x", b"old."];

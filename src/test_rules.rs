@@ -136,7 +136,8 @@ impl<'r> Fate<'r> {
 mod tests {
     use super::*;
 
-    const SETS: [&str; 4] = [
+    const SETS: [&str; 5] = [
+        "flux.listen=[]",
         "cluster.node=a",
         "cluster.shards={ a = 0, b = 1 }",
         "horizon.name_bytes_max=64",

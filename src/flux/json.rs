@@ -7,11 +7,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write;
 
 use memchr::memchr2;
 
-use crate::literal;
+use crate::literal::{self, write_text};
 
 /// Brackets within brackets, at most.
 const DEPTH_MAX: u32 = 64;
@@ -157,46 +156,6 @@ fn write_dict(out: &mut String, items: &[(Cow<'_, str>, Json<'_>)]) {
         }
     }
     out.push('}');
-}
-
-/// A text as Python's `repr` writes it.
-pub fn write_text(out: &mut String, text: &str) {
-    let quote = match text.contains('\'') && !text.contains('"') {
-        true => '"',
-        false => '\'',
-    };
-    out.push(quote);
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\\' => out.push_str("\\\\"),
-            c if c == quote => {
-                out.push('\\');
-                out.push(c);
-            }
-            ' '..='~' => out.push(c),
-            c if is_printable(c) => out.push(c),
-            c => {
-                let code = c as u32;
-                // Writing to a string does not fail.
-                let _ = match code {
-                    ..=0xff => write!(out, "\\x{code:02x}"),
-                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
-                    _ => write!(out, "\\U{code:08x}"),
-                };
-            }
-        }
-    }
-    out.push(quote);
-}
-
-/// Whether Python shows a character that is not ASCII as it is. Rust judges by the same
-/// categories, but for the first character of a text, which may be a mark.
-fn is_printable(c: char) -> bool {
-    let text: String = ['a', c].iter().collect();
-    c as u32 > 0x7f && text.escape_debug().nth(1) == Some(c)
 }
 
 fn float(text: &str) -> Option<f64> {

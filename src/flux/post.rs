@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::json::{Json, NoJson, Reader, write_text};
+use super::json::{Json, NoJson, Reader};
+use crate::literal::write_text;
 
 /// A body.
 #[derive(Debug)]

@@ -654,10 +654,10 @@ pub(super) fn show_map<'a>(rows: impl Iterator<Item = (&'a str, String)>) -> Str
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::settings::Settings;
 
-    fn load(text: &str) -> Result<Settings, String> {
+    pub(in crate::settings) fn load(text: &str) -> Result<Settings, String> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("skyring.toml");
         std::fs::write(&file, text).unwrap();

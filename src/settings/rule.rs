@@ -167,17 +167,7 @@ fn show(rule: &Rule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::Settings;
-
-    fn load(text: &str) -> Result<Settings, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("skyring.toml");
-        std::fs::write(&file, text).unwrap();
-        Settings::load(Some(&file), &[]).map_err(|error| {
-            let dir = dir.path().display().to_string();
-            error.to_string().replace(&format!("{dir}/"), "")
-        })
-    }
+    use crate::settings::records::tests::load;
 
     const ALL: &str = "[[rule]]\nname = 'one'\nprefix = 'a.'\naction = 'rename'\nto = 'b.'\n\
         [[rule]]\nmatch = '^b\\.(x|\"y\")'\naction = 'keep'\n\

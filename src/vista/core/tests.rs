@@ -313,7 +313,7 @@ fn an_outage_leaves_no_gap_and_no_duplicate_and_disturbs_nobody_else() {
 // history there.
 #[test]
 fn history_waits_until_a_source_that_is_away_answers() {
-    let history = "populate_at_resolutions = ['7days']";
+    let history = "populate_at_resolutions = ['7d']";
     let tables = (0..50).map(|at| entry(0, "prometheus", &format!("m{at}"), history));
     let away = BEGIN_S..BEGIN_S + DAY_S;
     let model = Model {
