@@ -27,7 +27,7 @@ fn python_s_vista_finds_all_that_it_needs_and_no_secret() {
     });
     let text: String = redis.run(&["HGET", "flux.last.metric_data", "vista.a.b"]);
     let read = python::script(
-        "literals.py",
+        "literal_eval.py",
         &[],
         &format!("{}\n", serde_json::json!(text)),
     );
