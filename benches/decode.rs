@@ -9,6 +9,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use skyring::flux::json::Json;
+use skyring::flux::post::Body;
 use skyring::point::{Number, Point};
 use skyring::wire::datagram;
 use skyring::wire::line::Lines;
@@ -121,6 +123,56 @@ fn other_formats(test: bool, rounds: usize, repeats: usize) {
     let times = beside_general(&frame, &mut || sum(read()), rounds, repeats);
     let bytes = datagrams.iter().map(Vec::len).sum();
     report(test, "MessagePack datagrams", bytes, times);
+    bodies(test, rounds, repeats);
+}
+
+/// Bodies that are posted to Flux, beside serde_json's tree of the same.
+fn bodies(test: bool, rounds: usize, repeats: usize) {
+    let metric = |i| {
+        let (name, timestamp, value) = (name(i), timestamp(i) as u64, value(i));
+        format!("{{\"metric\": \"{name}\", \"timestamp\": {timestamp}, \"value\": {value:?}}}")
+    };
+    let metrics: Vec<String> = (0..POINTS).map(metric).collect();
+    let body = format!("{{\"metrics\": [{}], \"key\": \"x\"}}", metrics.join(", "));
+    let numbers = |body: &str| -> Oracle {
+        let Ok(Body::Post(post)) = Body::parse(body, POINTS) else {
+            panic!("the body is good");
+        };
+        let items = post.listed.iter().map(|listed| {
+            let item = listed.item();
+            let text = item.metric.as_ref().map(|name| name.to_text().into_owned());
+            let number = |json: &Option<_>| json.as_ref().and_then(Json::number);
+            let (timestamp, value) = (number(&item.timestamp), number(&item.value));
+            let point = text.zip(timestamp.zip(value));
+            point.expect("it has all three")
+        });
+        items.collect()
+    };
+    assert_eq!(numbers(&body), expected());
+    let times = measure(
+        [
+            &mut || match Body::parse(black_box(&body), POINTS) {
+                Ok(Body::Post(post)) => post.listed.len() as f64,
+                _ => panic!("the body is good"),
+            },
+            &mut || {
+                let tree: serde_json::Value =
+                    serde_json::from_str(black_box(&body)).expect("the body is good");
+                tree["metrics"]
+                    .as_array()
+                    .map_or(0.0, |all| all.len() as f64)
+            },
+        ],
+        rounds,
+        repeats,
+    );
+    if !test {
+        println!(
+            "\n{:28} {:>7} {:>9} {:>9} {:>9}",
+            "500 points", "bytes", "here", "serde", "x serde"
+        );
+    }
+    report(test, "JSON bodies, taken apart", body.len(), times);
 }
 
 fn beside_general(

@@ -6,7 +6,7 @@ pub mod datagram;
 mod goldens;
 pub mod line;
 pub mod msgpack;
-mod number;
+pub(crate) mod number;
 pub mod pickle;
 pub mod resp;
 pub mod series;

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::json::Json;
+use crate::point::Number;
+use crate::wire::number;
 
 /// How far a timestamp may be ahead of this host's clock, in seconds.
 const AHEAD_S: i64 = 60;
@@ -58,6 +60,20 @@ impl Clock {
             return Err("timestamp is more than 1 minute in the future".into());
         }
         Ok(timestamp)
+    }
+
+    /// A timestamp of ten digits that [`Clock::timestamp`] takes, read at once: nearly
+    /// every one. `None` says nothing.
+    #[inline]
+    pub fn plain_timestamp(&self, text: &str) -> Option<i64> {
+        let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
+        match number::short(bytes)? {
+            Number::Int(timestamp) if bytes[0] != b'0' => {
+                let taken = self.now - self.max_age_s..=self.now + AHEAD_S;
+                taken.contains(&timestamp).then_some(timestamp)
+            }
+            _ => None,
+        }
     }
 
     /// The timestamp of a point that fills a gap: any; 0 means now. `None` if it is no
@@ -124,23 +140,49 @@ pub fn name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Letters, digits and `+-%._/=:`, by ranges, so that many are looked at at once.
+#[inline]
 fn is_allowed(byte: u8) -> bool {
-    const ALLOWED: [bool; 256] = {
-        let mut allowed = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            allowed[byte] = (byte as u8).is_ascii_alphanumeric();
-            byte += 1;
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // From - to : are - . / digits :
+    let is_digit_or_near = byte.wrapping_sub(b'-') <= b':' - b'-';
+    let is_other = (byte == b'+') | (byte == b'%') | (byte == b'_') | (byte == b'=');
+    is_letter | is_digit_or_near | is_other
+}
+
+/// Whether a name is what [`normalised`] makes of it and [`name`] allows, of those that
+/// are short enough for every limit: nearly every name.
+#[inline]
+pub fn is_plain_name(name: &str) -> bool {
+    const AT_ONCE: usize = 16;
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes.len() > ELEMENT_BYTES_MAX - ".wsp".len() {
+        return false;
+    }
+    // Each byte with the one before it; the last ones are looked at twice rather than
+    // one by one.
+    let (before, after) = (&bytes[..bytes.len() - 1], &bytes[1..]);
+    let (befores, _) = before.as_chunks::<AT_ONCE>();
+    let (afters, rest) = after.as_chunks::<AT_ONCE>();
+    is_allowed(bytes[0])
+        && befores
+            .iter()
+            .zip(afters)
+            .all(|(before, after)| are_plain(before, after))
+        && match (
+            before.last_chunk::<AT_ONCE>(),
+            after.last_chunk::<AT_ONCE>(),
+        ) {
+            (Some(before), Some(after)) => rest.is_empty() || are_plain(before, after),
+            _ => are_plain(before, after),
         }
-        let others = b"+-%._/=:";
-        let mut at = 0;
-        while at < others.len() {
-            allowed[others[at] as usize] = true;
-            at += 1;
-        }
-        allowed
-    };
-    ALLOWED[usize::from(byte)]
+}
+
+#[inline]
+fn are_plain(before: &[u8], after: &[u8]) -> bool {
+    before.iter().zip(after).fold(true, |all, (before, after)| {
+        all & is_allowed(*after) & ((*before != b'.') | (*after != b'.'))
+    })
 }
 
 /// A name without what Skyline's Flux replaces in those that are posted.
@@ -165,6 +207,12 @@ pub fn value(text: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
+/// A number in JSON of few digits, read at once: nearly every one. `None` says nothing.
+#[inline]
+pub fn plain_value(text: &str) -> Option<f64> {
+    number::short(text.as_bytes()).map(Number::as_f64)
+}
+
 /// A finite number in JSON, or in a text there.
 pub fn json_value(json: &Json<'_>) -> Option<f64> {
     match json {
@@ -175,6 +223,8 @@ pub fn json_value(json: &Json<'_>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const CLOCK: Clock = Clock {
@@ -208,8 +258,14 @@ mod tests {
             ("- 1", not_int.clone()),
             ("٣٣٣٣٣٣٣٣٣٣", not_int),
         ] {
+            let plain = CLOCK.plain_timestamp(text);
+            assert!(
+                plain.is_none() || plain == expected.as_ref().ok().copied(),
+                "{text}"
+            );
             assert_eq!(CLOCK.timestamp(text), expected, "{text}");
         }
+        assert_eq!(CLOCK.plain_timestamp("1700000060"), Some(1_700_000_060));
         assert_eq!(CLOCK.timestamp("0000000000"), not_current);
         assert_eq!(CLOCK.fill_timestamp("0"), Some(CLOCK.now));
         assert_eq!(CLOCK.fill_timestamp("12"), Some(12));
@@ -237,6 +293,30 @@ mod tests {
         ] {
             assert_eq!(name(text), expected, "{} {text}", text.len());
         }
+    }
+
+    // The quick look at a name must say what the careful one does.
+    proptest! {
+        #[test]
+        fn plain_names_are_those_that_stay_and_are_allowed(
+            text in "([a-z0-9.+%_=/:*' ,\u{e9}-]{0,9}|[a-c.]{0,260})"
+        ) {
+            let is_right = !text.is_empty() && normalised(&text) == text && name(&text).is_ok();
+            prop_assert_eq!(is_plain_name(&text), is_right && text.len() <= 251);
+        }
+    }
+
+    #[test]
+    fn only_skylines_characters_are_allowed() {
+        let allowed: String = (0..128_u8)
+            .filter(|byte| is_allowed(*byte))
+            .map(char::from)
+            .collect();
+        assert_eq!(
+            allowed,
+            "%+-./0123456789:=ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+        );
+        assert!((128..=255).all(|byte| !is_allowed(byte)));
     }
 
     #[test]

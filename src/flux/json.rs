@@ -8,9 +8,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use memchr::memchr2;
-
 use crate::literal::{self, write_text};
+use crate::wire::number;
 
 /// Brackets within brackets, at most.
 const DEPTH_MAX: u32 = 64;
@@ -87,11 +86,15 @@ impl<'a> Json<'a> {
         matches!(self, Self::Text(_) | Self::Int(_) | Self::Float(_))
     }
 
+    /// Whether it is a text with nothing in it.
+    pub fn is_empty_text(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_empty())
+    }
+
     /// The number, if it is one; infinite where a double is.
     pub fn number(&self) -> Option<f64> {
         match self {
-            Self::Int(text) => text.parse().ok(),
-            Self::Float(text) => float(text),
+            Self::Int(text) | Self::Float(text) => float(text),
             _ => None,
         }
     }
@@ -158,13 +161,40 @@ fn write_dict(out: &mut String, items: &[(Cow<'_, str>, Json<'_>)]) {
     out.push('}');
 }
 
+#[inline]
 fn float(text: &str) -> Option<f64> {
+    number::short(text.as_bytes()).map_or_else(|| careful_float(text), |it| Some(it.as_f64()))
+}
+
+fn careful_float(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
         text => text.parse().ok(),
     }
+}
+
+/// How many bytes of a text stand for themselves before a quote, a backslash or a
+/// control character.
+#[inline]
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    // Those below and including the lowest byte with its high bit set are exact.
+    let less = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let (words, rest) = bytes.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = word ^ (ONES * u64::from(b'"'));
+        let backslashes = word ^ (ONES * u64::from(b'\\'));
+        let stops = (less(quotes, 1) | less(backslashes, 1) | less(word, b' ')) & HIGHS;
+        if stops != 0 {
+            return 8 * place + stops.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..b' ');
+    8 * words.len() + rest.iter().take_while(is_plain).count()
 }
 
 /// Reads a text piece by piece, so that what is of a known form need not become a
@@ -186,6 +216,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The byte that comes next, behind white space; 0 at the end.
+    #[inline]
     pub fn peek(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -257,16 +288,30 @@ impl<'a> Reader<'a> {
     ///
     /// As [`Reader::value`].
     pub fn flat_value(&mut self) -> Result<Json<'a>, NoJson> {
-        if !matches!(self.peek(), b'{' | b'[') {
-            return self.value();
+        match self.peek() {
+            b'{' | b'[' => self.passed().map(Json::Passed),
+            _ => self.value(),
         }
-        let from = self.at;
-        self.pass_over()?;
-        Ok(Json::Passed(self.since(from)))
     }
 
+    /// Passes over whatever comes next: its text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::value`].
+    #[inline]
+    pub fn passed(&mut self) -> Result<&'a str, NoJson> {
+        self.peek();
+        let from = self.at;
+        self.pass_over()?;
+        Ok(self.since(from))
+    }
+
+    #[inline]
     fn pass_over(&mut self) -> Result<(), NoJson> {
         match self.peek() {
+            b'"' => self.text().map(drop),
+            b'0'..=b'9' | b'-' => self.number().map(drop),
             b'{' => self.dict(|_, reader| reader.pass_over()),
             b'[' => self.list(Self::pass_over),
             _ => self.value().map(drop),
@@ -344,6 +389,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    #[inline]
     fn number(&mut self) -> Result<Json<'a>, NoJson> {
         let from = self.at;
         let negative = self.next_is(b'-');
@@ -386,34 +432,46 @@ impl<'a> Reader<'a> {
     }
 
     fn digits(&mut self) -> usize {
-        let rest = &self.text.as_bytes()[self.at..];
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += count;
-        count
+        let from = self.at;
+        while self
+            .text
+            .as_bytes()
+            .get(self.at)
+            .is_some_and(u8::is_ascii_digit)
+        {
+            self.at += 1;
+        }
+        self.at - from
     }
 
     /// Reads a text; its quote comes next.
+    #[inline]
     fn text(&mut self) -> Result<Cow<'a, str>, NoJson> {
-        self.at += 1;
-        let mut text = Cow::Borrowed("");
+        let from = self.at + 1;
+        let to = from + plain_bytes(&self.text.as_bytes()[from..]);
+        self.at = to + 1;
+        match self.text.as_bytes().get(to) {
+            Some(b'"') => Ok(Cow::Borrowed(&self.text[from..to])),
+            Some(b'\\') => self.text_with_escapes(from).map(Cow::Owned),
+            _ => Err(NoJson),
+        }
+    }
+
+    /// The same from `from` on, its first backslash just passed.
+    #[inline(never)]
+    fn text_with_escapes(&mut self, from: usize) -> Result<String, NoJson> {
+        let mut text = self.text[from..self.at - 1].to_owned();
         loop {
-            let rest = &self.text.as_bytes()[self.at..];
-            let length = memchr2(b'"', b'\\', rest).ok_or(NoJson)?;
-            if rest[..length].iter().any(|byte| *byte < b' ') {
-                return Err(NoJson);
+            text.push(self.escaped()?);
+            let from = self.at;
+            let to = from + plain_bytes(&self.text.as_bytes()[from..]);
+            text.push_str(&self.text[from..to]);
+            self.at = to + 1;
+            match self.text.as_bytes().get(to) {
+                Some(b'"') => return Ok(text),
+                Some(b'\\') => {}
+                _ => return Err(NoJson),
             }
-            let plain = &self.text[self.at..self.at + length];
-            let is_end = rest[length] == b'"';
-            self.at += length + 1;
-            match &mut text {
-                Cow::Borrowed("") => text = Cow::Borrowed(plain),
-                text => text.to_mut().push_str(plain),
-            }
-            if is_end {
-                return Ok(text);
-            }
-            let escaped = self.escaped()?;
-            text.to_mut().push(escaped);
         }
     }
 

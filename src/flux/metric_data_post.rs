@@ -13,7 +13,7 @@ use super::http::{InForce, Site};
 use super::json::Json;
 use super::keys::Grant;
 use super::points::{self, Taken};
-use super::post::{Body, Item, Post};
+use super::post::{Body, Item, Listed, Post};
 use super::{FluxPoint, Origin, quota, telegraf};
 
 const ENDPOINT: &str = "metric_data_post";
@@ -94,7 +94,7 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
             .is_some_and(|value: &Json<'_>| value.is_true())
     };
     let status = post.get("status");
-    if status.is_some_and(|status| !status.to_text().is_empty()) {
+    if status.is_some_and(|status| !status.is_empty_text()) {
         return Ok(Read::Health);
     }
     let grant = authenticate(force, headers, &post).await?;
@@ -112,8 +112,7 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
         return Err(Answer::refused(code, "too_many_points", &message));
     }
     let clock = Clock::new(force.settings.flux.max_age_s);
-    let checked = items.iter().map(|item| check(item, &grant, clock));
-    let mut checked: Vec<Checked> = checked.collect::<Result<_, _>>()?;
+    let mut checked = items.check(&grant, clock)?;
     if !is_test {
         return Ok(Read::Points(checked, grant.namespace));
     }
@@ -155,32 +154,96 @@ fn items<'a>(
     headers: &HeaderMap,
     mut post: Post<'a>,
     points_max: usize,
-) -> Result<Option<Vec<Item<'a>>>, Answer> {
-    let mut items = std::mem::take(&mut post.items);
-    if items.is_empty() {
-        items.extend(post.single());
-    }
+) -> Result<Option<Items<'a>>, Answer> {
+    let listed = std::mem::take(&mut post.listed);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let says = |name| text(name).filter(|value| !value.is_empty());
     if says("key").is_some()
         && says("telegraf").is_some()
-        && items.first().is_some_and(telegraf::is_telegraf)
+        && listed.first().is_some_and(telegraf::is_telegraf)
     {
-        let converted = telegraf::convert(&items, says("prefix"), points_max);
+        let converted = telegraf::convert(&listed, says("prefix"), points_max);
         if converted.bad > 0 {
             let message = "invalid metrics element";
             return Err(Answer::bad("invalid_parameters", message));
         }
         site.count_refused(ENDPOINT, "not_numeric", converted.not_numeric);
-        items = converted.items;
-        if items.is_empty() {
-            return Ok(None);
+        let items = converted.items;
+        return Ok((!items.is_empty()).then_some(Items::Made(items)));
+    }
+    if !listed.is_empty() {
+        return Ok(Some(Items::Listed(listed)));
+    }
+    let no_data = || Answer::bad("invalid_parameters", "no metric data passed");
+    let single = post.single().ok_or_else(no_data)?;
+    Ok(Some(Items::Made(vec![single])))
+}
+
+/// Metrics of a request.
+enum Items<'a> {
+    /// As they are in its list.
+    Listed(Vec<Listed<'a>>),
+    /// One that stands alone, or what was made of Telegraf's.
+    Made(Vec<Item<'a>>),
+}
+
+impl Items<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Listed(listed) => listed.len(),
+            Self::Made(items) => items.len(),
         }
     }
-    if items.is_empty() {
-        return Err(Answer::bad("invalid_parameters", "no metric data passed"));
+
+    /// All of them, or what is wrong with the first that is not as it must be.
+    fn check(&self, grant: &Grant, clock: Clock) -> Result<Vec<Checked>, Answer> {
+        let mut checked = Vec::with_capacity(self.len());
+        match self {
+            Self::Listed(listed) => {
+                for one in listed {
+                    checked.push(match quick(one, grant, clock) {
+                        Some(checked) => checked,
+                        None => check(&one.item(), grant, clock)?,
+                    });
+                }
+            }
+            Self::Made(items) => {
+                for item in items {
+                    checked.push(check(item, grant, clock)?);
+                }
+            }
+        }
+        Ok(checked)
     }
-    Ok(Some(items))
+}
+
+/// Takes what needs no second look; `None` says nothing of what is wrong.
+#[inline]
+fn quick(listed: &Listed<'_>, grant: &Grant, clock: Clock) -> Option<Checked> {
+    let (name, timestamp, value) = listed.plain()?;
+    if !checks::is_plain_name(name) {
+        return None;
+    }
+    Some(named(
+        grant,
+        name,
+        clock.plain_timestamp(timestamp)?,
+        checks::plain_value(value)?,
+        false,
+    ))
+}
+
+fn named(grant: &Grant, name: &str, timestamp: i64, value: f64, fill: bool) -> Checked {
+    let (metric, prefix_bytes) = grant.name(name);
+    Checked {
+        point: FluxPoint {
+            metric,
+            timestamp,
+            value,
+            fill,
+        },
+        prefix_bytes,
+    }
 }
 
 fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked, Answer> {
@@ -202,22 +265,10 @@ fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked, Answer
         })?,
     };
     let bad = |what: &str| Answer::bad("invalid_value", &format!("{what} - {}", repr()));
-    let value = item
-        .value
-        .as_ref()
-        .filter(|value| !value.to_text().is_empty());
+    let value = item.value.as_ref().filter(|value| !value.is_empty_text());
     let value = value.ok_or_else(|| bad("no value parameter present"))?;
     let value = checks::json_value(value).ok_or_else(|| bad("invalid value"))?;
-    let (metric, prefix_bytes) = grant.name(&name);
-    Ok(Checked {
-        point: FluxPoint {
-            metric,
-            timestamp,
-            value,
-            fill: is_fill,
-        },
-        prefix_bytes,
-    })
+    Ok(named(grant, &name, timestamp, value, is_fill))
 }
 
 /// The name of a metric, normalised.
@@ -242,7 +293,8 @@ fn name<'i>(item: &'i Item<'_>) -> Result<Cow<'i, str>, Answer> {
 }
 
 fn test_answer(grant: &Grant, checked: &[Checked]) -> Answer {
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
+    seen.reserve(checked.len());
     let names = checked.iter().map(Checked::submitted);
     let names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
     points::test_answer(grant.namespace.as_deref(), &names, checked.len())

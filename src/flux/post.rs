@@ -32,11 +32,23 @@ const FIELDS: [&str; 8] = [
 #[derive(Debug, Default)]
 pub struct Post<'a> {
     /// What is in `metrics`, if that is a list: at most one more than may be.
-    pub items: Vec<Item<'a>>,
+    pub listed: Vec<Listed<'a>>,
     fields: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
-/// One metric of many.
+/// One metric of a list, by the texts of its values, which are empty where there are
+/// none. They are JSON; of equal keys the last counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed<'a> {
+    /// The whole.
+    pub text: &'a str,
+    metric: &'a str,
+    timestamp: &'a str,
+    value: &'a str,
+    fill: &'a str,
+}
+
+/// One metric.
 #[derive(Debug)]
 pub struct Item<'a> {
     /// Its name.
@@ -87,15 +99,15 @@ impl<'a> Body<'a> {
                 }
                 return Ok(());
             }
-            post.items.clear();
+            post.listed.clear();
             if reader.peek() != b'[' {
                 reader.flat_value()?;
                 return Ok(());
             }
             reader.list(|reader| {
-                let item = Item::read(reader)?;
-                if post.items.len() <= items_max {
-                    post.items.push(item);
+                let listed = Listed::read(reader)?;
+                if post.listed.len() <= items_max {
+                    post.listed.push(listed);
                 }
                 Ok(())
             })
@@ -129,36 +141,56 @@ impl<'a> Post<'a> {
     }
 }
 
-impl<'a> Item<'a> {
+impl<'a> Listed<'a> {
+    #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, NoJson> {
-        let next = reader.peek();
+        let mut listed = Self::default();
+        let is_dict = reader.peek() == b'{';
         let from = reader.at();
-        let mut item = Self {
-            metric: None,
-            timestamp: None,
-            value: None,
-            fill: None,
-            form: Form::Single,
-        };
-        if next == b'{' {
+        if is_dict {
             reader.dict(|key, reader| {
-                let value = Some(reader.flat_value()?);
+                let value = reader.passed()?;
                 match &*key {
-                    "metric" => item.metric = value,
-                    "timestamp" => item.timestamp = value,
-                    "value" => item.value = value,
-                    "fill" => item.fill = value,
+                    "metric" => listed.metric = value,
+                    "timestamp" => listed.timestamp = value,
+                    "value" => listed.value = value,
+                    "fill" => listed.fill = value,
                     _ => {}
                 }
                 Ok(())
             })?;
         } else {
-            reader.flat_value()?;
+            reader.passed()?;
         }
-        item.form = Form::Listed(reader.since(from));
-        Ok(item)
+        listed.text = reader.since(from);
+        Ok(listed)
     }
 
+    /// The name between its quotes, timestamp and value as they stand there, escapes and
+    /// all, if the name is a text and `fill` is not there.
+    #[inline]
+    pub fn plain(&self) -> Option<(&'a str, &'a str, &'a str)> {
+        let name = self.metric.strip_prefix('"')?.strip_suffix('"')?;
+        self.fill
+            .is_empty()
+            .then_some((name, self.timestamp, self.value))
+    }
+
+    /// The same with its values read.
+    pub fn item(&self) -> Item<'a> {
+        // They were read before, so they can be read again.
+        let value = |text: &'a str| Reader::new(text).flat_value().ok();
+        Item {
+            metric: value(self.metric),
+            timestamp: value(self.timestamp),
+            value: value(self.value),
+            fill: value(self.fill),
+            form: Form::Listed(self.text),
+        }
+    }
+}
+
+impl<'a> Item<'a> {
     /// Whether it says that it fills a gap.
     pub fn is_fill(&self) -> bool {
         match &self.fill {
@@ -237,17 +269,18 @@ mod tests {
             "metrics": [{"metric": "x", "value": 1, "metric": "y"}]}"#;
         let post = post(text);
         assert_eq!(post.get("key"), Some(&Json::Text("b".into())));
-        assert_eq!(post.items.len(), 1);
-        assert_eq!(post.items[0].metric, Some(Json::Text("y".into())));
-        assert_eq!(post.items[0].repr(None), "{'metric': 'y', 'value': 1}");
-        assert_eq!(post.items[0].repr(Some("z")), "{'metric': 'z', 'value': 1}");
+        assert_eq!(post.listed.len(), 1);
+        let item = post.listed[0].item();
+        assert_eq!(item.metric, Some(Json::Text("y".into())));
+        assert_eq!(item.repr(None), "{'metric': 'y', 'value': 1}");
+        assert_eq!(item.repr(Some("z")), "{'metric': 'z', 'value': 1}");
     }
 
     #[test]
     fn one_that_stands_alone_is_shown_in_skylines_order() {
         let post = post(r#"{"value": "1", "metric": "a b", "timestamp": 5, "fill": "true"}"#);
         let single = post.single().unwrap();
-        assert!(single.is_fill() && post.items.is_empty());
+        assert!(single.is_fill() && post.listed.is_empty());
         let shown = "{'metric': 'a_b', 'timestamp': 5, 'value': '1'}";
         assert_eq!(single.repr(Some("a_b")), shown);
     }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::json::Json;
-use super::post::{Form, Item};
+use super::post::{Form, Item, Listed};
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub struct Converted<'a> {
 }
 
 /// Whether this is the first element of a batch.
-pub fn is_telegraf(item: &Item<'_>) -> bool {
-    let Some(Json::Dict(items)) = parsed(item) else {
+pub fn is_telegraf(first: &Listed<'_>) -> bool {
+    let Ok(Json::Dict(items)) = Json::parse(first.text) else {
         return false;
     };
     let mut keys: Vec<&str> = items.iter().map(|(key, _)| &**key).collect();
@@ -34,13 +34,18 @@ pub fn is_telegraf(item: &Item<'_>) -> bool {
 
 /// The points of a batch, under names with `prefix` in front, at most `points_max` and
 /// one.
-pub fn convert<'a>(items: &[Item<'a>], prefix: Option<&str>, points_max: usize) -> Converted<'a> {
+pub fn convert<'a>(
+    listed: &[Listed<'a>],
+    prefix: Option<&str>,
+    points_max: usize,
+) -> Converted<'a> {
     let mut converted = Converted::default();
-    for item in items {
+    for one in listed {
         if converted.items.len() > points_max {
             break;
         }
-        let added = parsed(item).and_then(|json| add(&mut converted, &json, prefix));
+        let json = Json::parse(one.text).ok();
+        let added = json.and_then(|json| add(&mut converted, &json, prefix));
         converted.bad += u64::from(added.is_none());
     }
     converted
@@ -77,13 +82,6 @@ fn add<'a>(converted: &mut Converted<'a>, json: &Json<'a>, prefix: Option<&str>)
         });
     }
     Some(())
-}
-
-fn parsed<'a>(item: &Item<'a>) -> Option<Json<'a>> {
-    match item.form {
-        Form::Listed(text) => Json::parse(text).ok(),
-        _ => None,
-    }
 }
 
 /// One element of a name.

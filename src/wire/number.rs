@@ -55,7 +55,7 @@ pub(super) fn magnitude(digits: &[u8]) -> Option<u64> {
 /// The digits as an integer and the power of ten below them are both exact doubles, so
 /// that their quotient, which is rounded once, is the double that is nearest to the text.
 #[inline]
-fn short(text: &[u8]) -> Option<Number> {
+pub(crate) fn short(text: &[u8]) -> Option<Number> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
