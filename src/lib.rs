@@ -35,6 +35,7 @@
 //! | points fetched from Graphite and Prometheus | [`vista`], [`source`] |
 //! | what operators see: the page, its numbers, the last half hour, who brings the most | [`admin`], [`status`], [`history`], [`talkers`] |
 //! | the commands that need no server | [`cli`] and what it names |
+//! | the pages for operators | [`manual`] |
 //!
 //! # What must stay true
 //!

@@ -12,8 +12,29 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::cli::{Cli, EXIT_FAILED, EXIT_USAGE, print, tell};
 use crate::settings::DEFAULT_FILE;
 
+#[doc = include_str!("manual/flux.md")]
+pub mod flux {}
+
+#[doc = include_str!("manual/listeners.md")]
+pub mod listeners {}
+
+#[doc = include_str!("manual/operation.md")]
+pub mod operation {}
+
 #[doc = include_str!("manual/several.md")]
 pub mod several {}
+
+#[doc = include_str!("manual/takeover.md")]
+pub mod takeover {}
+
+#[doc = include_str!("manual/trimming.md")]
+pub mod trimming {}
+
+#[doc = include_str!("manual/uploads.md")]
+pub mod uploads {}
+
+#[doc = include_str!("manual/vista.md")]
+pub mod vista {}
 
 /// Prints the completion script of a shell.
 pub fn completions(shell: Shell) -> ExitCode {

@@ -19,6 +19,7 @@ mod cluster;
 mod connections;
 mod dashboard;
 mod datagrams;
+mod documents;
 mod flux;
 mod flux_carbon;
 mod import;

@@ -50,7 +50,7 @@ const ALERTS: &[Alert] = &[
         hold: "10m",
         severity: "warning",
         summary: "Points are dropped",
-        mend: "The reason says what is wrong with them; README, \"What it takes, and what it stores\", has each.",
+        mend: "The reason says what is wrong with them; the page \"listeners\" has each.",
     },
     Alert {
         name: "SkyringDatagramsLost",
