@@ -207,10 +207,17 @@ pub fn value(text: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// A number in JSON of few digits, read at once: nearly every one. `None` says nothing.
+/// A number in JSON, if it is one and finite. `None` says nothing.
 #[inline]
 pub fn plain_value(text: &str) -> Option<f64> {
-    number::short(text.as_bytes()).map(Number::as_f64)
+    if let Some(number) = number::short(text.as_bytes()) {
+        return Some(number.as_f64());
+    }
+    // Neither texts nor NaN and Infinity.
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = digits.starts_with(|first: char| first.is_ascii_digit());
+    let value: f64 = is_number.then(|| text.parse().ok())??;
+    value.is_finite().then_some(value)
 }
 
 /// A finite number in JSON, or in a text there.
@@ -347,6 +354,7 @@ mod tests {
         }
         for (text, expected) in [
             ("1", Some(1.0)),
+            ("-1.2345678901234567e-3", Some(-1.2345678901234567e-3)),
             ("\"2.5\"", Some(2.5)),
             ("true", None),
             ("null", None),
@@ -358,6 +366,8 @@ mod tests {
         ] {
             let json = Json::parse(text).unwrap();
             assert_eq!(json_value(&json), expected, "{text}");
+            let plain = plain_value(text);
+            assert!(plain.is_none() || plain == expected, "{text}");
         }
     }
 

@@ -144,26 +144,37 @@ impl<'a> Post<'a> {
 impl<'a> Listed<'a> {
     #[inline]
     fn read(reader: &mut Reader<'a>) -> Result<Self, NoJson> {
-        let mut listed = Self::default();
         let is_dict = reader.peek() == b'{';
         let from = reader.at();
-        if is_dict {
-            reader.dict(|key, reader| {
-                let value = reader.passed()?;
-                match &*key {
-                    "metric" => listed.metric = value,
-                    "timestamp" => listed.timestamp = value,
-                    "value" => listed.value = value,
-                    "fill" => listed.fill = value,
-                    _ => {}
-                }
-                Ok(())
-            })?;
-        } else {
-            reader.passed()?;
+        let mut listed = Self::default();
+        if reader
+            .plain_dict(|key, value| listed.set(key, value))
+            .is_none()
+        {
+            listed = Self::default();
+            if is_dict {
+                reader.dict(|key, reader| {
+                    let value = reader.passed()?;
+                    listed.set(&key, value);
+                    Ok(())
+                })?;
+            } else {
+                reader.passed()?;
+            }
         }
         listed.text = reader.since(from);
         Ok(listed)
+    }
+
+    #[inline]
+    fn set(&mut self, key: &str, value: &'a str) {
+        match key {
+            "metric" => self.metric = value,
+            "timestamp" => self.timestamp = value,
+            "value" => self.value = value,
+            "fill" => self.fill = value,
+            _ => {}
+        }
     }
 
     /// The name between its quotes, timestamp and value as they stand there, escapes and
