@@ -148,7 +148,7 @@ pub struct LatencyStatus {
 }
 
 /// Latencies by upper bounds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LatencyBuckets {
     /// How many there are.
     pub count: u64,
@@ -238,6 +238,19 @@ impl LatencyStatus {
             p999: latency.value_at_quantile(0.999),
             max: latency.max(),
             count: latency.len(),
+        }
+    }
+}
+
+impl Default for LatencyBuckets {
+    /// The same bounds, and nothing in them.
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum_us: 0,
+            buckets: BUCKETS_US
+                .map(|bound| (catalogue::seconds_of_us(bound), 0))
+                .into(),
         }
     }
 }

@@ -414,12 +414,15 @@ fn status_and_metrics_show_what_was_done() {
     assert_eq!(sample("skyring_roomba_failing "), 0.0);
     assert_eq!(sample("skyring_roomba_members "), 1.0);
     assert!(sample("skyring_roomba_passes_total ") as u64 >= number("passes"));
-    let quantile = |it: &str| {
-        sample(&format!(
-            "skyring_roomba_trip_seconds{{quantile=\"{it}\"}} "
-        ))
-    };
-    assert!(quantile("0.5") > 0.0 && quantile("0.99") <= quantile("1"));
+    let trips = |it: &str| sample(&format!("skyring_roomba_trip_seconds_{it} "));
+    let up_to = |bound: &str| trips(&format!("bucket{{le=\"{bound}\"}}"));
+    assert_eq!(
+        (up_to("+Inf"), up_to("60")),
+        (trips("count"), trips("count"))
+    );
+    assert!(trips("count") as u64 >= number("trips"));
+    assert!(up_to("0.00025") <= up_to("0.01") && up_to("0.01") <= up_to("1"));
+    assert!(trips("sum") > 0.0 && trips("sum") <= 60.0 * trips("count"));
     skyring.finish();
 }
 
