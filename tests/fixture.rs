@@ -4,6 +4,7 @@ pub mod browser;
 pub mod carbon;
 pub mod carbon_c;
 pub mod carbon_cache;
+pub mod carbon_daemon;
 pub mod datagram;
 pub mod faulty;
 pub mod form;
