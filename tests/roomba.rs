@@ -426,6 +426,58 @@ fn status_and_metrics_show_what_was_done() {
     skyring.finish();
 }
 
+/// What Skyline's Roomba logs of its passes, by its words, is in the log of those who
+/// want it.
+#[test]
+fn the_figures_of_a_pass_are_in_the_log_at_debug_level() {
+    let started = |level: &str| {
+        let redis = Redis::start();
+        put(&redis, "metrics.disordered", &records(&[60, 0]));
+        put(&redis, "metrics.old", &records(&[-9000, 0, 60]));
+        put(&redis, "metrics.dead", &records(&[-9000]));
+        let broken = [&records(&[0])[..], b"\xc1", &records(&[60])].concat();
+        put(&redis, "metrics.broken", &broken);
+        let _: u32 = redis.run(&["SADD", SET, "metrics.ghost"]);
+        let plan = trimming(&redis).set("log.format", "\"json\"");
+        (plan.set("log.level", level).start(), redis)
+    };
+    let figures = |skyring: &Skyring| -> Option<Value> {
+        let log = skyring.process.stderr();
+        let mut lines = log.lines().filter_map(|it| serde_json::from_str(it).ok());
+        lines.find(|line: &Value| line["keyspace"].is_u64())
+    };
+    let (quiet, _redis) = started("\"info\"");
+    wait_for_passes(&quiet, 1);
+    assert_eq!(figures(&quiet), None, "not at the level of info");
+    quiet.finish();
+    let (skyring, _redis) = started("\"debug\"");
+    let told = eventually("the first pass was told of", || {
+        figures(&skyring).ok_or_else(|| skyring.process.stderr())
+    });
+    assert_eq!(
+        (&told["level"], &told["namespace"]),
+        (&"DEBUG".into(), &"metrics.".into())
+    );
+    for (name, wanted) in [
+        ("keyspace", 5),
+        ("operated_on", 5),
+        ("blocked", 0),
+        ("euthanized", 1),
+        ("ghosts", 1),
+        ("active", 3),
+        ("trimmed", 2),
+        ("quarantined", 1),
+        ("refused", 0),
+        ("bytes_before", 8 * 19 + 1),
+        ("bytes_after", 6 * 19),
+    ] {
+        assert_eq!(told[name], wanted, "{name} {told}");
+    }
+    assert!(told["redis_us"].as_u64() > Some(0), "{told}");
+    assert!(told["seconds"].as_f64() > Some(0.0), "{told}");
+    skyring.finish();
+}
+
 /// A pass over an hour is left at once at the end of the server.
 #[test]
 fn a_pass_that_would_take_an_hour_ends_with_the_server() {
