@@ -46,7 +46,7 @@ pub struct Status {
     /// The same, counted by upper bounds.
     #[serde(skip)]
     pub latency_buckets: LatencyBuckets,
-    /// The last two seconds; `null` before the first are over.
+    /// The last interval of the history; `null` before the first is over.
     pub recent: Option<RecentStatus>,
     /// By shard, in their order.
     pub shards: Vec<ShardStatus>,
@@ -295,3 +295,6 @@ impl Status {
         catalogue::page(self)
     }
 }
+
+#[cfg(test)]
+mod tests;
