@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::fixture::redis::Redis;
 use crate::fixture::sender::{Sender, record};
 use crate::fixture::skyring::{Plan, Skyring, command};
-use crate::fixture::{eventually, hex, holds, http, now_s, python};
+use crate::fixture::{eventually, eventually_by_steps, hex, holds, http, now_s, python};
 
 /// What the tests set `redis.full_duration_s` and `roomba.grace_s` to.
 const FULL_S: u64 = 600;
@@ -137,11 +137,10 @@ fn count(skyring: &Skyring, name: &str) -> u64 {
 fn wait_for_passes(skyring: &Skyring, passes: u64) {
     // One may be under way.
     let aim = count(skyring, "passes") + passes + 1;
-    eventually("passes ended", || {
+    eventually_by_steps("passes ended", || {
         let status = roomba(skyring);
-        holds(status["passes"].as_u64() >= Some(aim), || {
-            status.to_string()
-        })
+        let passes = status["passes"].as_u64().unwrap();
+        holds(passes >= aim, || status.to_string()).map_err(|seen| (passes, seen))
     });
 }
 
