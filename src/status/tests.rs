@@ -89,7 +89,7 @@ fn flux() -> FluxStatus {
 /// 5,000 entries at 20 sources, a tenth of which fail.
 fn vista() -> VistaStatus {
     let entry = |at: usize| {
-        let is_failing = at % 10 == 0;
+        let is_failing = at.is_multiple_of(10);
         EntryStatus {
             metric: text(80, at),
             remote_host: text(40, at),
