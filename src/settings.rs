@@ -6,8 +6,10 @@
 //! settings to each other goes to `settings/relations.rs`.
 
 mod fault;
+mod listens;
 mod load;
 mod maps;
+mod print;
 mod records;
 mod redis_url;
 mod relations;
@@ -19,9 +21,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::rules::rule::Rule;
-use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
+pub use listens::Listen;
 pub use maps::{Headers, Keys, NamespaceKeys, Quotas, ShardTable};
 pub use records::{Aggregate, Fetch, Method, Remote, RemoteHostType, SecretFile, Several};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
@@ -543,11 +545,6 @@ impl Settings {
         load::load(file, sets)
     }
 
-    /// All settings as TOML with their comments, secrets masked.
-    pub fn to_toml(&self) -> String {
-        self.to_toml_with(&Self::default())
-    }
-
     /// The defaults on a host whose name and user are not known yet.
     pub fn of_no_host() -> Self {
         let mut settings = Self {
@@ -557,31 +554,6 @@ impl Settings {
         settings.cluster.node = "localhost".to_owned();
         settings.self_metrics.name = "localhost".to_owned();
         settings
-    }
-
-    /// As [`Settings::to_toml`], with these as the defaults that comments tell of.
-    pub fn to_toml_with(&self, default: &Self) -> String {
-        let mut out = String::new();
-        let mut section = "";
-        for entry in ENTRIES {
-            if entry.section != section {
-                section = entry.section;
-                out.push('\n');
-                let about = SECTIONS.iter().find(|(name, _)| *name == section);
-                push_comment(&mut out, about.map_or(&[][..], |(_, doc)| doc));
-                out.push_str(&format!("[{section}]\n"));
-            }
-            push_comment(&mut out, entry.doc);
-            push_comment(
-                &mut out,
-                &[&format!(" Default: {}", entry.default_text(default))],
-            );
-            if entry.is_reloadable() {
-                push_comment(&mut out, &[" A reload changes it."]);
-            }
-            out.push_str(&format!("{} = {}\n", entry.name, (entry.show)(self)));
-        }
-        out
     }
 
     /// Where Redis is, with the password of `redis.password_file` put in; the
@@ -602,78 +574,6 @@ impl Settings {
     /// Whether the server starts a Redis of its own.
     pub fn redis_is_private(&self) -> bool {
         self.redis.url.is_none()
-    }
-
-    /// Every TCP address that is to be listened on, with the key that names it.
-    pub fn tcp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
-        let listeners = self.listeners().into_iter();
-        let listeners = listeners.filter(|listener| !listener.source.is_udp());
-        let admin = self.admin.listen.iter().map(|addr| ("admin.listen", *addr));
-        let flux = self.flux.listen.iter().map(|addr| ("flux.listen", *addr));
-        listeners
-            .map(|listener| (listener.source.key(), listener.address))
-            .chain(flux)
-            .chain(admin)
-            .collect()
-    }
-
-    /// Every UDP address that is to be listened on, with the key that names it.
-    pub fn udp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
-        let listeners = self.listeners().into_iter();
-        listeners
-            .filter(|listener| listener.source.is_udp())
-            .map(|listener| (listener.source.key(), listener.address))
-            .collect()
-    }
-
-    /// Every listener of the data plane that is turned on.
-    pub fn listeners(&self) -> Vec<Listen> {
-        let addresses = |source| match source {
-            Source::Pickle => &self.horizon.pickle[..],
-            Source::ShardPickle if self.cluster.shards.is_empty() => &[],
-            Source::ShardPickle => &self.cluster.shard_pickle,
-            Source::Msgpack => &self.horizon.msgpack,
-            Source::LineTcp => &self.horizon.line_tcp,
-            Source::LineUdp => &self.horizon.line_udp,
-            Source::Direct => &[],
-        };
-        Source::ALL
-            .into_iter()
-            .flat_map(|source| {
-                let addresses = addresses(source).iter();
-                addresses.map(move |address| Listen {
-                    source,
-                    address: *address,
-                })
-            })
-            .collect()
-    }
-}
-
-/// One address of one listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listen {
-    /// What is spoken there.
-    pub source: Source,
-    /// Where; port 0 is any free port.
-    pub address: SocketAddr,
-}
-
-impl Entry {
-    fn default_text(&self, default: &Settings) -> String {
-        let text = (self.show)(default);
-        match self.limits.range_text() {
-            Some(range) => format!("{text}; {range}."),
-            None => format!("{text}."),
-        }
-    }
-}
-
-fn push_comment(out: &mut String, lines: &[&str]) {
-    for line in lines {
-        out.push('#');
-        out.push_str(line);
-        out.push('\n');
     }
 }
 
