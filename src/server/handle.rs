@@ -72,12 +72,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// As [`Server::wait_ready`].
+    /// As [`super::Server::wait_ready`].
     pub fn wait_ready(&self, timeout: Duration) -> bool {
         self.common.board.wait_ready(timeout)
     }
 
-    /// As [`Server::addresses`].
+    /// As [`super::Server::addresses`].
     pub fn addresses(&self) -> Addresses {
         let listeners = lock(&self.listeners);
         Addresses {
@@ -275,7 +275,7 @@ impl Handle {
         status
     }
 
-    /// As [`Server::submit`].
+    /// As [`super::Server::submit`].
     pub fn submit(&self, points: Vec<OwnedPoint>) -> Receiver<Outcome> {
         let (reply, outcome) = crossbeam_channel::bounded(1);
         // A shard that has ended drops the reply, which the receiver sees.
