@@ -160,7 +160,8 @@ async fn api_history(
     Query(After { after }): Query<After>,
 ) -> Response {
     let history = handle.boards.history.lock();
-    let history = history.unwrap_or_else(PoisonError::into_inner);
+    let mut history = history.unwrap_or_else(PoisonError::into_inner);
+    history.note_look();
     (NO_STORE, Json(history.after(after))).into_response()
 }
 

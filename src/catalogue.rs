@@ -36,11 +36,10 @@ mod vista;
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType,
-    Quantile, Summary,
 };
 use prometheus::{Encoder, TextEncoder};
 
-use crate::status::Status;
+use crate::status::{LatencyBuckets, Status};
 
 /// Every part of the server with its metrics, in the order in which they are shown.
 pub static PARTS: &[Part] = &[
@@ -84,7 +83,7 @@ pub struct Part {
 
 /// One metric; see the module.
 pub struct Metric {
-    /// As on the page; of a histogram or summary without `_bucket` and the like.
+    /// As on the page; of a histogram without `_bucket` and the like.
     pub name: &'static str,
     #[allow(missing_docs, reason = "the type says it")]
     pub kind: Kind,
@@ -107,8 +106,6 @@ pub enum Kind {
     Gauge,
     /// Counts by upper bounds.
     Histogram,
-    /// Quantiles since the start.
-    Summary,
 }
 
 impl Kind {
@@ -118,7 +115,6 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
-            Self::Summary => "summary",
         }
     }
 }
@@ -154,10 +150,9 @@ impl Samples {
         self.all.push(sample);
     }
 
-    /// A histogram: each upper bound with how many are not above it, then how many there
-    /// are and their sum.
-    pub fn put_histogram(&mut self, buckets: &[(f64, u64)], count: u64, sum: f64) {
-        let buckets = buckets.iter().map(|(bound, count)| {
+    /// A histogram.
+    pub fn put_latencies(&mut self, latencies: &LatencyBuckets) {
+        let buckets = latencies.buckets.iter().map(|(bound, count)| {
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(*bound);
             bucket.set_cumulative_count(*count);
@@ -165,27 +160,10 @@ impl Samples {
         });
         let mut histogram = Histogram::default();
         histogram.set_bucket(buckets.collect());
-        histogram.set_sample_count(count);
-        histogram.set_sample_sum(sum);
+        histogram.set_sample_count(latencies.count);
+        histogram.set_sample_sum(seconds_of_us(latencies.sum_us));
         let mut sample = self.sample(&[]);
         sample.set_histogram(histogram);
-        self.all.push(sample);
-    }
-
-    /// A summary: quantiles, how many there are, and their sum.
-    pub fn put_summary(&mut self, quantiles: &[(f64, f64)], count: u64, sum: f64) {
-        let quantiles = quantiles.iter().map(|(quantile, value)| {
-            let mut one = Quantile::default();
-            one.set_quantile(*quantile);
-            one.set_value(*value);
-            one
-        });
-        let mut summary = Summary::default();
-        summary.set_quantile(quantiles.collect());
-        summary.set_sample_count(count);
-        summary.set_sample_sum(sum);
-        let mut sample = self.sample(&[]);
-        sample.set_summary(summary);
         self.all.push(sample);
     }
 
@@ -263,7 +241,6 @@ fn families(status: &Status) -> Vec<MetricFamily> {
             Kind::Counter => MetricType::COUNTER,
             Kind::Gauge => MetricType::GAUGE,
             Kind::Histogram => MetricType::HISTOGRAM,
-            Kind::Summary => MetricType::SUMMARY,
         });
         family.set_metric(samples.all);
         Some(family)

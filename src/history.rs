@@ -1,5 +1,6 @@
 //! The last half hour: what the shards have counted in each two seconds, so that whoever
-//! looks sees what was before he looked.
+//! looks sees what was before he looked. While nobody does, ten seconds are put together:
+//! most of what an idle server does is to wake its shards for this.
 //!
 //! A thread asks the shards for their counts, which they give between two turns, and
 //! keeps the differences. Latencies are those of each two seconds too: a shard's
@@ -18,10 +19,16 @@ use crate::server::Handle;
 use crate::stats::{Counts, Source};
 use crate::status::LatencyStatus;
 
-/// Time between two rows.
+/// Time between two rows while somebody looks.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// The same while nobody does.
+const UNSEEN_INTERVAL: Duration = Duration::from_secs(10);
+/// For so long after it was asked for, somebody looks.
+const LOOK: Duration = Duration::from_secs(60);
 /// Rows that are kept.
 const ROWS: usize = 900;
+/// How long a row is kept, in milliseconds.
+const KEPT_MS: u64 = ROWS as u64 * INTERVAL.as_millis() as u64;
 
 /// What was counted between two moments.
 #[derive(Clone, Debug, Default)]
@@ -79,9 +86,12 @@ impl Interval {
             interval.appends += now.redis.appends - before.redis.appends;
             interval.series_new += now.series_new - before.series_new;
             interval.cpu_us.push(now.cpu_us - before.cpu_us);
-            // The bounds are the same, and a count never goes back.
-            let _ = latency.add(&now.latency_us);
-            let _ = latency.subtract(&before.latency_us);
+            // Both take longer than all else here, and most servers have idle shards.
+            if now.latency_us.len() > before.latency_us.len() {
+                // The bounds are the same, and a count never goes back.
+                let _ = latency.add(&now.latency_us);
+                let _ = latency.subtract(&before.latency_us);
+            }
         }
         interval.latency_us = LatencyStatus::new(&latency);
         interval
@@ -101,19 +111,34 @@ impl Interval {
 
 /// The intervals that are kept, oldest first.
 #[derive(Debug, Default)]
-pub struct Intervals(VecDeque<Interval>);
+pub struct Intervals {
+    rows: VecDeque<Interval>,
+    /// When somebody has last looked.
+    seen: Option<Instant>,
+}
 
 impl Intervals {
     /// The one that ended last.
     pub fn last(&self) -> Option<&Interval> {
-        self.0.back()
+        self.rows.back()
     }
 
-    fn push(&mut self, interval: Interval) {
-        if self.0.len() == ROWS {
-            self.0.pop_front();
+    /// Notes that somebody looks.
+    pub fn note_look(&mut self) {
+        self.seen = Some(Instant::now());
+    }
+
+    fn is_looked_at(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.elapsed() < LOOK)
+    }
+
+    pub(crate) fn push(&mut self, interval: Interval) {
+        // The clock may have been set back.
+        let is_old = |row: &Interval| interval.at_ms.saturating_sub(row.at_ms) >= KEPT_MS;
+        while self.rows.len() == ROWS || self.rows.front().is_some_and(is_old) {
+            self.rows.pop_front();
         }
-        self.0.push_back(interval);
+        self.rows.push_back(interval);
     }
 
     /// Those with a larger number than `seq`, as `/api/history` shows them.
@@ -121,9 +146,9 @@ impl Intervals {
         // After a restart the numbers begin anew, and whoever asks has larger ones.
         let last = self.last().map_or(0, |last| last.seq);
         let seq = if seq > last { 0 } else { seq };
-        let from = self.0.partition_point(|interval| interval.seq <= seq);
+        let from = self.rows.partition_point(|interval| interval.seq <= seq);
         Page {
-            intervals: self.0.range(from..),
+            intervals: self.rows.range(from..),
             last,
         }
     }
@@ -235,19 +260,28 @@ impl History {
 
 fn run(handle: &Handle, stop: &Stop) {
     let mut before = vec![Counts::new(); handle.shards()];
+    let board = || {
+        let board = handle.boards.history.lock();
+        board.unwrap_or_else(PoisonError::into_inner)
+    };
+    // A server that was just started is watched, by whatever means.
+    board().note_look();
     let mut since = Instant::now();
     let mut seq = 0;
-    while !stop.wait_until(since + INTERVAL) {
+    // Who comes to look waits no longer than if somebody had looked before.
+    let mut wake = since + INTERVAL;
+    while !stop.wait_until(wake) {
+        if !board().is_looked_at() && since.elapsed() < UNSEEN_INTERVAL {
+            wake += INTERVAL;
+            continue;
+        }
         let now = handle.shard_counts();
         let asked = Instant::now();
         seq += 1;
         let interval = Interval::between(&before, &now, asked - since, seq);
-        let board = &handle.boards.history;
-        board
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(interval);
+        board().push(interval);
         (before, since) = (now, asked);
+        wake = since + INTERVAL;
     }
 }
 
@@ -317,6 +351,16 @@ mod tests {
         assert_eq!(numbers(&intervals, 908), [909, 910]);
         assert!(numbers(&intervals, 910).is_empty());
         assert_eq!(numbers(&intervals, 5000).len(), ROWS);
+        let interval = |seq, at_ms| Interval {
+            seq,
+            at_ms,
+            ..Interval::default()
+        };
+        let mut intervals = Intervals::default();
+        intervals.push(interval(908, 5_000));
+        intervals.push(interval(909, 1_000_000));
+        intervals.push(interval(910, 5_000 + KEPT_MS));
+        assert_eq!(numbers(&intervals, 0), [909, 910], "half an hour is kept");
         let page = serde_json::to_value(intervals.after(909)).unwrap();
         assert_eq!(page["last"], 910);
         assert_eq!(page["rows"].as_array().unwrap().len(), 1);

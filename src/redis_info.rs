@@ -1,6 +1,7 @@
 //! What Redis says of itself, for the page: asked beside the data, on a connection of its
 //! own, and only while somebody looks.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(3);
 /// What Redis has answered to INFO.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RedisInfo {
-    /// Its version.
+    /// Its version; `?` if it does not say.
     pub version: String,
     /// Seconds since its start.
     pub uptime_s: u64,
@@ -48,18 +49,16 @@ pub struct RedisInfo {
 
 impl RedisInfo {
     fn read(text: &str) -> Self {
-        let field = |name: &str| {
-            let mut lines = text.lines();
-            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        };
-        let number = |name: &str| field(name).and_then(|n| n.trim().parse().ok()).unwrap_or(0);
+        let fields = InfoFields::parse(text);
+        let number = |name: &str| fields.number(name);
+        let version = Some(fields.text("redis_version")).filter(|text| !text.is_empty());
         let databases = text.lines().filter(|line| line.starts_with("db"));
         let keys = databases.filter_map(|line| {
             let (_, keys) = line.split_once("keys=")?;
             keys.split(',').next()?.parse::<u64>().ok()
         });
         Self {
-            version: field("redis_version").unwrap_or("?").trim().to_owned(),
+            version: version.unwrap_or("?").to_owned(),
             uptime_s: number("uptime_in_seconds"),
             memory_bytes: number("used_memory"),
             memory_peak_bytes: number("used_memory_peak"),
@@ -74,6 +73,27 @@ impl RedisInfo {
             is_saving: number("rdb_bgsave_in_progress") + number("aof_rewrite_in_progress") > 0,
             error: String::new(),
         }
+    }
+}
+
+/// The fields of an answer to INFO, by name.
+pub(crate) struct InfoFields<'i>(HashMap<&'i str, &'i str>);
+
+impl<'i> InfoFields<'i> {
+    /// Reads the answer's lines; what is no field is passed over.
+    pub fn parse(text: &'i str) -> Self {
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Self(fields.map(|(name, value)| (name, value.trim())).collect())
+    }
+
+    /// A field as it stands; empty if it is missing.
+    pub fn text(&self, name: &str) -> &'i str {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// A field that is a whole number; 0 if it is missing, or none.
+    pub fn number(&self, name: &str) -> u64 {
+        self.text(name).parse().unwrap_or(0)
     }
 }
 

@@ -37,6 +37,7 @@ use crate::host;
 use crate::logging::{Throttle, printable};
 use crate::server::Handle;
 use crate::settings::{RedisUrl, Settings};
+use crate::status::LatencyBuckets;
 use deeds::Deeds;
 use pass::{Company, Namespace, PassError, Trimmer};
 
@@ -77,6 +78,9 @@ pub struct RoombaStatus {
     pub trip_p99_us: u64,
     /// The same.
     pub trip_max_us: u64,
+    /// All of these, counted by upper bounds.
+    #[serde(skip)]
+    pub trip_buckets: LatencyBuckets,
     /// Memory of what it knows of the series.
     pub ledger_bytes: usize,
     /// What is wrong, if anything is.
@@ -428,6 +432,7 @@ fn show(beside: &Beside, trimmers: &[(Namespace, Trimmer)]) {
         status.trip_p50_us = trip_us.value_at_quantile(0.5);
         status.trip_p99_us = trip_us.value_at_quantile(0.99);
         status.trip_max_us = trip_us.max();
+        status.trip_buckets = LatencyBuckets::new(&trip_us);
     });
 }
 

@@ -6,7 +6,10 @@
 //! settings to each other goes to `settings/relations.rs`.
 
 mod fault;
+mod listens;
 mod load;
+mod maps;
+mod print;
 mod records;
 mod redis_url;
 mod relations;
@@ -18,13 +21,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::rules::rule::Rule;
-use crate::stats::Source;
 
 pub use fault::{Fault, Place, SettingsError};
-pub use records::{
-    Aggregate, Fetch, Headers, Keys, Method, NamespaceKeys, Quotas, Remote, RemoteHostType,
-    SecretFile, Several, ShardTable,
-};
+pub use listens::Listen;
+pub use maps::{Headers, Keys, NamespaceKeys, Quotas, ShardTable};
+pub use records::{Aggregate, Fetch, Method, Remote, RemoteHostType, SecretFile, Several};
 pub(crate) use redis_url::SOCKET_PATH_BYTES_MAX;
 pub use redis_url::{RedisAddress, RedisUrl, RedisUrlError};
 pub use reload::Change;
@@ -544,11 +545,6 @@ impl Settings {
         load::load(file, sets)
     }
 
-    /// All settings as TOML with their comments, secrets masked.
-    pub fn to_toml(&self) -> String {
-        self.to_toml_with(&Self::default())
-    }
-
     /// The defaults on a host whose name and user are not known yet.
     pub fn of_no_host() -> Self {
         let mut settings = Self {
@@ -558,31 +554,6 @@ impl Settings {
         settings.cluster.node = "localhost".to_owned();
         settings.self_metrics.name = "localhost".to_owned();
         settings
-    }
-
-    /// As [`Settings::to_toml`], with these as the defaults that comments tell of.
-    pub fn to_toml_with(&self, default: &Self) -> String {
-        let mut out = String::new();
-        let mut section = "";
-        for entry in ENTRIES {
-            if entry.section != section {
-                section = entry.section;
-                out.push('\n');
-                let about = SECTIONS.iter().find(|(name, _)| *name == section);
-                push_comment(&mut out, about.map_or(&[][..], |(_, doc)| doc));
-                out.push_str(&format!("[{section}]\n"));
-            }
-            push_comment(&mut out, entry.doc);
-            push_comment(
-                &mut out,
-                &[&format!(" Default: {}", entry.default_text(default))],
-            );
-            if entry.is_reloadable() {
-                push_comment(&mut out, &[" A reload changes it."]);
-            }
-            out.push_str(&format!("{} = {}\n", entry.name, (entry.show)(self)));
-        }
-        out
     }
 
     /// Where Redis is, with the password of `redis.password_file` put in; the
@@ -604,198 +575,7 @@ impl Settings {
     pub fn redis_is_private(&self) -> bool {
         self.redis.url.is_none()
     }
-
-    /// Every TCP address that is to be listened on, with the key that names it.
-    pub fn tcp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
-        let listeners = self.listeners().into_iter();
-        let listeners = listeners.filter(|listener| !listener.source.is_udp());
-        let admin = self.admin.listen.iter().map(|addr| ("admin.listen", *addr));
-        let flux = self.flux.listen.iter().map(|addr| ("flux.listen", *addr));
-        listeners
-            .map(|listener| (listener.source.key(), listener.address))
-            .chain(flux)
-            .chain(admin)
-            .collect()
-    }
-
-    /// Every UDP address that is to be listened on, with the key that names it.
-    pub fn udp_listens(&self) -> Vec<(&'static str, SocketAddr)> {
-        let listeners = self.listeners().into_iter();
-        listeners
-            .filter(|listener| listener.source.is_udp())
-            .map(|listener| (listener.source.key(), listener.address))
-            .collect()
-    }
-
-    /// Every listener of the data plane that is turned on.
-    pub fn listeners(&self) -> Vec<Listen> {
-        let addresses = |source| match source {
-            Source::Pickle => &self.horizon.pickle[..],
-            Source::ShardPickle if self.cluster.shards.is_empty() => &[],
-            Source::ShardPickle => &self.cluster.shard_pickle,
-            Source::Msgpack => &self.horizon.msgpack,
-            Source::LineTcp => &self.horizon.line_tcp,
-            Source::LineUdp => &self.horizon.line_udp,
-            Source::Direct => &[],
-        };
-        Source::ALL
-            .into_iter()
-            .flat_map(|source| {
-                let addresses = addresses(source).iter();
-                addresses.map(move |address| Listen {
-                    source,
-                    address: *address,
-                })
-            })
-            .collect()
-    }
-}
-
-/// One address of one listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listen {
-    /// What is spoken there.
-    pub source: Source,
-    /// Where; port 0 is any free port.
-    pub address: SocketAddr,
-}
-
-impl Entry {
-    fn default_text(&self, default: &Settings) -> String {
-        let text = (self.show)(default);
-        match self.limits.range_text() {
-            Some(range) => format!("{text}; {range}."),
-            None => format!("{text}."),
-        }
-    }
-}
-
-fn push_comment(out: &mut String, lines: &[&str]) {
-    for line in lines {
-        out.push('#');
-        out.push_str(line);
-        out.push('\n');
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    // A key that stood twice in the table could be set in one place only.
-    #[test]
-    fn keys_are_unique_and_sections_known() {
-        let keys: BTreeSet<String> = ENTRIES.iter().map(Entry::key).collect();
-        assert_eq!(keys.len(), ENTRIES.len());
-        for entry in ENTRIES {
-            let known = SECTIONS.iter().any(|(name, _)| *name == entry.section);
-            assert!(known || entry.section.is_empty(), "{}", entry.key());
-        }
-    }
-
-    // The printed text must be read back by the reader, which checks types, ranges
-    // and relations: so this also shows that each default lies in its range.
-    #[test]
-    fn the_default_prints_and_reads_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("skyring.toml");
-        let text = Settings::default().to_toml();
-        std::fs::write(&file, &text).unwrap();
-        assert_eq!(
-            Settings::load(Some(&file), &[]).unwrap(),
-            Settings::default(),
-            "{text}"
-        );
-    }
-
-    // A bound that the type of its field cannot hold would be a lie in the manual.
-    #[test]
-    fn both_ends_of_each_range_fit_the_type() {
-        for entry in ENTRIES {
-            let Some((min, max)) = entry.limits.number_range() else {
-                continue;
-            };
-            assert!(min <= max, "{}", entry.key());
-            for number in [min, max] {
-                let found = set_one(entry, &number.to_string());
-                let found = found.or_else(|_| set_one(entry, &format!("[{number}]")));
-                let text = || format!("'{}'", "a".repeat(max as usize));
-                let found = found.or_else(|_| set_one(entry, &text()));
-                let found = found.or_else(|_| set_one(entry, &format!("[{}]", text())));
-                assert!(found.is_ok(), "{} = {number}", entry.key());
-            }
-        }
-    }
-
-    fn set_one(entry: &Entry, text: &str) -> Result<(), Bad> {
-        let value = toml::de::DeValue::parse(text).unwrap();
-        (entry.set)(&mut Settings::default(), &value, entry.limits)
-    }
-
-    #[test]
-    fn every_setting_has_a_comment_that_is_a_sentence() {
-        for entry in ENTRIES {
-            let doc = entry.doc.concat();
-            assert!(
-                doc.starts_with(' ') && doc.ends_with('.'),
-                "{}: {doc:?}",
-                entry.key()
-            );
-        }
-    }
-
-    #[test]
-    fn a_setting_stands_under_its_section_with_comment_default_and_range() {
-        let text = Settings::default().to_toml();
-        let (_, horizon) = text.split_once("[horizon]\n").unwrap();
-        assert!(
-            horizon.contains(
-                "# Longest wait of a point for company in its batch.\n\
-                 # Default: 500; 0 to 1000000 microseconds.\n\
-                 # A reload changes it.\n\
-                 linger_us = 500\n"
-            ),
-            "{horizon}"
-        );
-    }
-
-    // A secret that `config` printed would end in tickets and chats.
-    #[test]
-    fn secrets_are_masked_in_print_and_debug() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("password");
-        std::fs::write(&file, "from-the-file\n").unwrap();
-        let sets = [
-            "redis.url=redis://me:hunter2@example.org:6380/3".to_owned(),
-            format!("redis.password_file={}", file.display()),
-        ];
-        let settings = Settings::load(None, &sets).unwrap();
-        for text in [
-            settings.to_toml(),
-            format!("{settings:?}"),
-            settings.redis_url().display(),
-        ] {
-            assert!(
-                !text.contains("hunter2") && !text.contains("from-the-file"),
-                "{text}"
-            );
-        }
-        assert!(
-            settings
-                .to_toml()
-                .contains("url = \"redis://me:***@example.org:6380/3\"\n")
-        );
-        assert_eq!(
-            settings.redis_url().password.as_deref(),
-            Some("from-the-file")
-        );
-    }
-
-    #[test]
-    fn without_a_url_redis_is_the_private_socket() {
-        let settings = Settings::load(None, &["state_dir=/run/x".to_owned()]).unwrap();
-        assert!(settings.redis_is_private());
-        assert_eq!(settings.redis_url().display(), "unix:/run/x/redis.sock");
-    }
-}
+mod tests;

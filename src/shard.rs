@@ -10,12 +10,14 @@
 //! until it would block; what was read is settled; when the time is over, what
 //! is left is counted as lost.
 
+mod loads;
+mod message;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -23,21 +25,24 @@ use crossbeam_channel::Sender as Reply;
 use rustix::time::ClockId;
 use socket2::Socket;
 
-use crate::admit::{self, CensusPage, MetricId};
+use crate::admit;
 use crate::batch::{self, Completion, Outcome};
 use crate::budget::Budget;
 use crate::connection::{self, BUDGET_RETRY, Buffers, LOG_PERIOD, Slot};
 use crate::datagrams::{self, Delivery};
 use crate::logging::Throttle;
-use crate::pipeline::{Arrival, Inquiry, Pipeline};
+use crate::pipeline::{Arrival, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
-use crate::point::{Number, Point};
+use crate::point::Point;
 use crate::redis::{self, LinkBoard};
-use crate::rules::{Rules, rule};
+use crate::rules::rule;
 use crate::settings::{Listen, RedisUrl, Settings};
 use crate::stats::{Counts, Source};
-use crate::talkers::{self, Report};
+use crate::talkers;
 use crate::wire::pickle::{self, Decoder};
+
+pub use loads::Loads;
+pub use message::{Message, OwnedPoint, Parcel};
 
 /// Bytes read at once. Small enough to stay in the second-level cache with what
 /// becomes of them.
@@ -52,150 +57,6 @@ const PARCEL_TURN: usize = 1024;
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// What a line may have besides the name: two numbers, blanks, a line end.
 const LINE_NUMBERS_BYTES: usize = 256;
-/// Work that a new connection is presumed to bring until the next tick tells.
-const PRESUMED_WORK_US: u64 = 20_000;
-
-/// What other threads, and other shards, may tell a shard.
-pub enum Message {
-    /// A connection to serve.
-    Serve(Source, Accepted),
-    /// Points from inside the process.
-    Points(Vec<OwnedPoint>, Reply<Outcome>),
-    /// Send a copy of all counts.
-    Count(Reply<Counts>),
-    /// Say who brings the most.
-    Talkers(Reply<Report>),
-    /// Send a page of what is known of the metrics: from this one on, at most so
-    /// many.
-    Census(MetricId, usize, Reply<CensusPage>),
-    /// Say of these metrics how their series are.
-    Inquire(Arc<Vec<Box<[u8]>>>, Reply<Inquiry>),
-    /// Accept connections from this socket.
-    Listen(Listen, Socket),
-    /// Accept nothing more there; answer when what was queued has been handed over.
-    Unlisten(Listen, Reply<()>),
-    /// Take in what a thread receives in datagrams.
-    Feed(Source, Inbox<Delivery>),
-    /// Take in points from inside the process as they come, in their order.
-    Take(Inbox<Parcel>),
-    /// Go on under these settings and rules.
-    Reload(Arc<Settings>, Arc<Rules>, Reply<()>),
-    /// Accept nothing more; answer when what was queued has been handed over.
-    StopAccepting(Reply<()>),
-    /// Read what is there, settle it, and end by this time.
-    Drain(Instant),
-}
-
-/// A point that does not borrow its name.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnedPoint {
-    /// The metric's name.
-    pub name: String,
-    /// Seconds since 1970.
-    pub timestamp: Number,
-    /// The value.
-    pub value: Number,
-}
-
-/// Points from inside the process, and who is told what became of them.
-pub struct Parcel {
-    points: Arc<[OwnedPoint]>,
-    tell: Option<Tell>,
-}
-
-type Tell = Box<dyn FnOnce(Option<Outcome>) + Send>;
-
-impl Parcel {
-    /// `tell` is called on the shard's thread, so it must not take long; with `None`
-    /// if the shard has ended before it took them.
-    pub fn new(
-        points: Arc<[OwnedPoint]>,
-        tell: impl FnOnce(Option<Outcome>) + Send + 'static,
-    ) -> Self {
-        Self {
-            points,
-            tell: Some(Box::new(tell)),
-        }
-    }
-
-    /// Says that no more will come.
-    pub fn end() -> Self {
-        Self {
-            points: Arc::new([]),
-            tell: None,
-        }
-    }
-}
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        if let Some(tell) = self.tell.take() {
-            tell(None);
-        }
-    }
-}
-
-/// How much each shard has to do, read by all of them.
-#[derive(Debug)]
-pub struct Loads {
-    shards: Vec<Load>,
-    connections: AtomicUsize,
-}
-
-#[derive(Debug, Default)]
-struct Load {
-    connections: AtomicUsize,
-    /// Microseconds of work in the last tick, and what new connections are
-    /// presumed to add.
-    work_us: AtomicU64,
-}
-
-impl Loads {
-    /// For this many shards.
-    pub fn new(shards: usize) -> Self {
-        let loads = std::iter::repeat_with(Load::default).take(shards).collect();
-        Self {
-            shards: loads,
-            connections: AtomicUsize::new(0),
-        }
-    }
-
-    /// Connections of all shards.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Counts one more connection for the shard with the least work, and
-    /// returns that shard; `None` if there are `connections_max` already.
-    fn assign(&self, connections_max: u32) -> Option<usize> {
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        if before >= connections_max as usize {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let busy = |load: &Load| {
-            (
-                load.work_us.load(Ordering::Relaxed),
-                load.connections.load(Ordering::Relaxed),
-            )
-        };
-        let (index, load) = self
-            .shards
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, load)| busy(load))?;
-        load.connections.fetch_add(1, Ordering::Relaxed);
-        load.work_us.fetch_add(PRESUMED_WORK_US, Ordering::Relaxed);
-        Some(index)
-    }
-
-    fn release(&self, shard: usize) {
-        self.shards[shard]
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// What all shards share.
 pub struct Common {
@@ -507,8 +368,8 @@ async fn tick(shard: Rc<Shard>) {
             slot.tell(&mut pipeline.talkers);
         }
         drop(pipeline);
-        let load = &shard.common.loads.shards[shard.index];
-        load.work_us.store(shard.work_us.take(), Ordering::Relaxed);
+        let loads = &shard.common.loads;
+        loads.note_work(shard.index, shard.work_us.take());
         let stall = shard.live.get().frame_stall;
         for slot in shard.slots.borrow().values() {
             if slot.is_stalled(stall) {
@@ -550,14 +411,7 @@ impl Shard {
         let refused = self.common.inboxes[target].try_send(Message::Serve(source, accepted));
         if let Err(Message::Serve(source, accepted)) = refused {
             // Its inbox is full: it has more to do than we thought.
-            self.common.loads.release(target);
-            self.common.loads.shards[self.index]
-                .connections
-                .fetch_add(1, Ordering::Relaxed);
-            self.common
-                .loads
-                .connections
-                .fetch_add(1, Ordering::Relaxed);
+            self.common.loads.pass_on(target, self.index);
             self.serve(source, accepted);
         }
     }

@@ -46,7 +46,7 @@ pub struct Status {
     /// The same, counted by upper bounds.
     #[serde(skip)]
     pub latency_buckets: LatencyBuckets,
-    /// The last two seconds; `null` before the first are over.
+    /// The last interval of the history; `null` before the first is over.
     pub recent: Option<RecentStatus>,
     /// By shard, in their order.
     pub shards: Vec<ShardStatus>,
@@ -148,7 +148,7 @@ pub struct LatencyStatus {
 }
 
 /// Latencies by upper bounds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LatencyBuckets {
     /// How many there are.
     pub count: u64,
@@ -242,6 +242,19 @@ impl LatencyStatus {
     }
 }
 
+impl Default for LatencyBuckets {
+    /// The same bounds, and nothing in them.
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum_us: 0,
+            buckets: BUCKETS_US
+                .map(|bound| (catalogue::seconds_of_us(bound), 0))
+                .into(),
+        }
+    }
+}
+
 impl LatencyBuckets {
     pub(crate) fn new(latency: &Histogram<u64>) -> Self {
         let recorded = latency.iter_recorded();
@@ -282,3 +295,6 @@ impl Status {
         catalogue::page(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

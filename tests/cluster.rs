@@ -8,13 +8,12 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
 use crate::fixture::carbon::CarbonRelay;
 use crate::fixture::redis::Redis;
+use crate::fixture::run::run;
 use crate::fixture::skyring::{Plan, Skyring, command};
 use crate::fixture::{eventually, holds, now_s, python};
 
@@ -204,23 +203,8 @@ fn assert_holds(redis: &Redis, wanted: &BTreeMap<String, Vec<u8>>) {
 /// Runs `skyring owner` with this standard input: exit code, standard output,
 /// standard error.
 fn owner(arguments: &[&str], input: &[u8]) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_skyring"))
-        .arg("owner")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    // It may end without having read everything, or anything.
-    let _ = writer.join();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let code = output.status.code().unwrap();
-    (code, text(output.stdout), text(output.stderr))
+    let ended = run(&[&["owner"], arguments].concat(), input);
+    (ended.code, ended.stdout, ended.stderr)
 }
 
 /// Names of many lengths and scripts: every one goes to the node that Python

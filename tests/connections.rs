@@ -102,7 +102,7 @@ fn half_a_frame_delays_nobody_and_is_given_up() {
         sender.wait_until_read();
     }
     let load = Load::start(
-        &skyring.pickle_addresses(),
+        &skyring,
         LoadPlan {
             connections: 2,
             metrics: 5,
@@ -202,7 +202,7 @@ fn a_stream_at_full_speed_is_stored_exactly() {
     let redis = Redis::start();
     let skyring = Plan::with(&redis).start();
     let load = Load::start(
-        &skyring.pickle_addresses(),
+        &skyring,
         LoadPlan {
             connections: 8,
             metrics: 100,

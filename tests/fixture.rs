@@ -4,6 +4,7 @@ pub mod browser;
 pub mod carbon;
 pub mod carbon_c;
 pub mod carbon_cache;
+pub mod carbon_daemon;
 pub mod datagram;
 pub mod faulty;
 pub mod form;
@@ -32,13 +33,29 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Polls `probe` until it is `Ok`, and panics with the last `Err` at the deadline.
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Result<T, String>) -> T {
+    eventually_by_steps(what, || probe().map_err(|seen| (0, seen)))
+}
+
+/// The same for what takes as long as the machine needs: `Err` also says how far it has
+/// come, and the deadline begins anew whenever that has grown; but for ever it does not.
+pub fn eventually_by_steps<T>(
+    what: &str,
+    mut probe: impl FnMut() -> Result<T, (u64, String)>,
+) -> T {
     let start = Instant::now();
+    let (mut since, mut furthest) = (start, 0);
     loop {
-        match probe() {
+        let (step, seen) = match probe() {
             Ok(value) => return value,
-            Err(seen) if start.elapsed() > DEADLINE => panic!("never {what}: last seen: {seen}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            Err(not_yet) => not_yet,
+        };
+        if step > furthest {
+            (since, furthest) = (Instant::now(), step);
         }
+        if since.elapsed() > DEADLINE || start.elapsed() > 10 * DEADLINE {
+            panic!("never {what}: last seen, at step {step}: {seen}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::fixture::http;
 use crate::fixture::redis::{Plan as RedisPlan, Redis};
-use crate::fixture::sender::{Load, LoadPlan, Sender, frame, values_of};
+use crate::fixture::sender::{Load, Sender, frame, values_of};
 use crate::fixture::skyring::{Plan, Skyring, redis_servers_in};
 use crate::fixture::{eventually, free_port, holds, now_s};
 
@@ -148,15 +148,7 @@ fn ends_with_everything_stored(signal: Signal) {
 fn sigterm_under_full_load_stores_all_that_was_received() {
     let redis = Redis::start();
     let mut skyring = Plan::with(&redis).start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 8,
-            metrics: 50,
-            frames_max: 1 << 20,
-            rest: Duration::ZERO,
-        },
-    );
+    let load = Load::endless(&skyring, 8, 50, Duration::ZERO);
     load.wait_for_more(50_000);
     skyring.process.signal(Signal::TERM);
     assert_eq!(skyring.exit_code(), 0, "{}", skyring.process.stderr());
@@ -342,15 +334,7 @@ fn kill_9_leaves_no_orphan_and_loses_no_stored_point() {
 fn a_private_redis_that_dies_is_started_again() {
     let plan = Plan::private();
     let skyring = plan.start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 2,
-            metrics: 10,
-            frames_max: 1 << 20,
-            rest: Duration::from_millis(2),
-        },
-    );
+    let load = Load::endless(&skyring, 2, 10, Duration::from_millis(2));
     load.wait_for_more(500);
     let servers = redis_servers_in(&plan.state_dir());
     assert_eq!(servers.len(), 1);
@@ -363,9 +347,7 @@ fn a_private_redis_that_dies_is_started_again() {
         })
     });
     load.wait_for_more(500);
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(counts.stored, sent.points());
+    load.stop_stored(&skyring);
     skyring.finish();
 }
 

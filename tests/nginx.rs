@@ -1,11 +1,10 @@
 //! Flux behind a real nginx with TLS and basic authentication, as `skyring generate
 //! nginx` sets it up.
 
-use std::process::Command;
-
 use crate::fixture::nginx::{self, Nginx, Secrets};
 use crate::fixture::now_s;
 use crate::fixture::redis::Redis;
+use crate::fixture::run::{run, run_other};
 use crate::fixture::skyring::Plan;
 
 #[test]
@@ -15,20 +14,16 @@ fn nginx_takes_its_configuration() {
     std::fs::write(path.join("skyring.conf"), generate_nginx(&secrets, &[])).unwrap();
     let file = path.join("nginx.conf");
     std::fs::write(&file, nginx::main_file(&path.display().to_string())).unwrap();
-    let output = Command::new("/usr/sbin/nginx")
-        .args(["-t", "-q", "-e", "stderr", "-p"])
-        .arg(path)
-        .arg("-c")
-        .arg(&file)
-        .output()
-        .unwrap_or_else(|error| panic!("{error}: see .ci/install"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let (path, file) = (path.to_str().unwrap(), file.to_str().unwrap());
+    let quietly = ["-t", "-q", "-e", "stderr", "-p", path, "-c", file];
+    let ended = run_other("/usr/sbin/nginx", &quietly, b"");
+    assert_eq!((ended.code, &*ended.stderr), (0, ""));
 }
 
 /// What `skyring generate nginx` prints for these files.
 fn generate_nginx(secrets: &Secrets, more: &[&str]) -> String {
     let files = [
+        "generate",
         "nginx",
         "--certificate",
         &secrets.certificate(),
@@ -37,18 +32,9 @@ fn generate_nginx(secrets: &Secrets, more: &[&str]) -> String {
         "--htpasswd",
         &secrets.htpasswd(),
     ];
-    let output = Command::new(env!("CARGO_BIN_EXE_skyring"))
-        .arg("generate")
-        .args(files)
-        .args(more)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    let ended = run(&[&files[..], more].concat(), b"");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    ended.stdout
 }
 
 /// Runs curl as the user of [`nginx::USER`]: the code that it got.
@@ -64,12 +50,8 @@ fn curl(nginx: &Nginx, arguments: &[&str]) -> String {
         "--cacert",
         &certificate,
     ];
-    let output = Command::new("curl")
-        .args(usual)
-        .args(["-u", &user])
-        .args(arguments)
-        .output();
-    String::from_utf8(output.unwrap().stdout).unwrap()
+    let arguments = [&usual[..], &["-u", &user], arguments].concat();
+    run_other("curl", &arguments, b"").stdout
 }
 
 // The two commands of Skyline's document of Flux, but for the names of hosts and files.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::fixture::redis::{Plan as RedisPlan, Redis};
-use crate::fixture::sender::{Load, LoadPlan, Sender, frame, values_of};
+use crate::fixture::sender::{Load, Sender, frame, values_of};
 use crate::fixture::skyring::{Plan, Skyring};
 use crate::fixture::{eventually, holds, now_s};
 
@@ -49,15 +49,7 @@ fn redis_killed_twice_under_load_and_slow_to_load() {
     redis.set_option("loading-process-events-interval-bytes 1024");
 
     let skyring = bounded(&redis).start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 4,
-            metrics: 50,
-            frames_max: 1 << 20,
-            rest: Duration::from_millis(2),
-        },
-    );
+    let load = Load::endless(&skyring, 4, 50, Duration::from_millis(2));
     for _ in 0..2 {
         load.wait_for_more(10_000);
         redis.crash();
@@ -67,13 +59,7 @@ fn redis_killed_twice_under_load_and_slow_to_load() {
         wait_until_ready(&skyring);
         load.wait_for_more(10_000);
     }
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(
-        counts.stored,
-        sent.points(),
-        "sent twice or not, each point is stored once"
-    );
+    let sent = load.stop_stored(&skyring);
     sent.assert_all_in(&redis);
     let log = skyring.process.stderr();
     assert!(
@@ -92,15 +78,7 @@ fn redis_paused_until_the_senders_stall() {
     let mut redis = Redis::durable();
     let skyring = bounded(&redis).start();
     let (start_bytes, _) = skyring.process.resident_bytes();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 4,
-            metrics: 200,
-            frames_max: 1 << 20,
-            rest: Duration::ZERO,
-        },
-    );
+    let load = Load::endless(&skyring, 4, 200, Duration::ZERO);
     load.wait_for_more(5_000);
     redis.signal(Signal::STOP);
     load.wait_until_stalled();
@@ -118,9 +96,7 @@ fn redis_paused_until_the_senders_stall() {
     assert!(skyring.counts().in_flight > 0);
     redis.signal(Signal::CONT);
     load.wait_for_more(1_000);
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(counts.stored, sent.points());
+    let sent = load.stop_stored(&skyring);
     sent.assert_exactly_in(&redis);
     skyring.finish();
 }
@@ -130,15 +106,7 @@ fn redis_paused_until_the_senders_stall() {
 fn redis_gone_until_the_senders_stall() {
     let mut redis = Redis::durable();
     let skyring = bounded(&redis).start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 4,
-            metrics: 200,
-            frames_max: 1 << 20,
-            rest: Duration::ZERO,
-        },
-    );
+    let load = Load::endless(&skyring, 4, 200, Duration::ZERO);
     load.wait_for_more(5_000);
     redis.crash();
     load.wait_until_stalled();
@@ -147,9 +115,7 @@ fn redis_gone_until_the_senders_stall() {
     redis.launch();
     wait_until_ready(&skyring);
     load.wait_for_more(1_000);
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(counts.stored, sent.points());
+    let sent = load.stop_stored(&skyring);
     sent.assert_all_in(&redis);
     skyring.finish();
 }
@@ -167,15 +133,7 @@ fn back_pressure_by_one_connection_ends_for_all_of_them() {
         .set("horizon.buffer_bytes_max", MIB)
         .start();
     let mut quiet: Vec<Sender> = (0..4).map(|_| Sender::connect(&skyring.pickle())).collect();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 1,
-            metrics: 500,
-            frames_max: 1 << 20,
-            rest: Duration::ZERO,
-        },
-    );
+    let load = Load::endless(&skyring, 1, 500, Duration::ZERO);
     let rounds = 3;
     for round in 0..rounds {
         load.wait_for_more(5_000);
@@ -205,15 +163,7 @@ fn back_pressure_by_one_connection_ends_for_all_of_them() {
 fn redis_at_maxmemory_is_told_and_recovers() {
     let redis = Redis::durable();
     let skyring = bounded(&redis).start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 2,
-            metrics: 50,
-            frames_max: 1 << 20,
-            rest: Duration::from_millis(2),
-        },
-    );
+    let load = Load::endless(&skyring, 2, 50, Duration::from_millis(2));
     load.wait_for_more(2_000);
     let _: String = redis.run(&["CONFIG", "SET", "maxmemory", "1"]);
     let reason = wait_until_unready(&skyring);
@@ -229,9 +179,7 @@ fn redis_at_maxmemory_is_told_and_recovers() {
     let _: String = redis.run(&["CONFIG", "SET", "maxmemory", "0"]);
     wait_until_ready(&skyring);
     load.wait_for_more(2_000);
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(counts.stored, sent.points());
+    let sent = load.stop_stored(&skyring);
     sent.assert_exactly_in(&redis);
     skyring.finish();
 }
@@ -388,22 +336,12 @@ fn password_and_database_over_tcp_and_unix_socket() {
 fn connections_to_redis_killed_under_load() {
     let redis = Redis::start();
     let skyring = bounded(&redis).start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 4,
-            metrics: 50,
-            frames_max: 1 << 20,
-            rest: Duration::from_millis(1),
-        },
-    );
+    let load = Load::endless(&skyring, 4, 50, Duration::from_millis(1));
     for _ in 0..10 {
         load.wait_for_more(2_000);
         let _: u32 = redis.run(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(counts.stored, sent.points());
+    let sent = load.stop_stored(&skyring);
     sent.assert_all_in(&redis);
     skyring.finish();
 }

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::fixture::redis::{Plan as RedisPlan, Redis};
-use crate::fixture::sender::{Load, LoadPlan, Sender, frame, values_of};
+use crate::fixture::sender::{Load, Sender, frame, values_of};
 use crate::fixture::skyring::{Plan, Skyring};
 use crate::fixture::stream::{Stream, Streamed, datagram};
 use crate::fixture::{eventually, holds, now_s, python};
@@ -380,15 +381,7 @@ fn a_storm_of_reloads_under_load_harms_nothing() {
     let redis = Redis::start();
     let plan = Plan::with(&redis);
     let mut skyring = plan.start();
-    let load = Load::start(
-        &skyring.pickle_addresses(),
-        LoadPlan {
-            connections: 4,
-            metrics: 50,
-            frames_max: 1 << 20,
-            rest: std::time::Duration::from_millis(1),
-        },
-    );
+    let load = Load::endless(&skyring, 4, 50, Duration::from_millis(1));
     skyring.wait_for("accepted all", |counts| counts.number("connections") == 4);
     let files = skyring.process.open_files();
     for number in 0..100 {
@@ -428,10 +421,8 @@ fn a_storm_of_reloads_under_load_harms_nothing() {
         let open = skyring.process.open_files();
         holds(open <= files, || format!("{open} open, {files} before"))
     });
-    let sent = load.stop();
-    let counts = skyring.wait_until_settled(sent.points());
-    assert_eq!(counts.stored, sent.points());
-    assert_eq!(counts.number("connections_accepted"), 4);
+    let sent = load.stop_stored(&skyring);
+    assert_eq!(skyring.counts().number("connections_accepted"), 4);
     sent.assert_exactly_in(&redis);
     skyring.finish();
 }

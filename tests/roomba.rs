@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::fixture::redis::Redis;
 use crate::fixture::sender::{Sender, record};
 use crate::fixture::skyring::{Plan, Skyring, command};
-use crate::fixture::{eventually, hex, holds, http, now_s, python};
+use crate::fixture::{eventually, eventually_by_steps, hex, holds, http, now_s, python};
 
 /// What the tests set `redis.full_duration_s` and `roomba.grace_s` to.
 const FULL_S: u64 = 600;
@@ -137,11 +137,10 @@ fn count(skyring: &Skyring, name: &str) -> u64 {
 fn wait_for_passes(skyring: &Skyring, passes: u64) {
     // One may be under way.
     let aim = count(skyring, "passes") + passes + 1;
-    eventually("passes ended", || {
+    eventually_by_steps("passes ended", || {
         let status = roomba(skyring);
-        holds(status["passes"].as_u64() >= Some(aim), || {
-            status.to_string()
-        })
+        let passes = status["passes"].as_u64().unwrap();
+        holds(passes >= aim, || status.to_string()).map_err(|seen| (passes, seen))
     });
 }
 
@@ -414,12 +413,67 @@ fn status_and_metrics_show_what_was_done() {
     assert_eq!(sample("skyring_roomba_failing "), 0.0);
     assert_eq!(sample("skyring_roomba_members "), 1.0);
     assert!(sample("skyring_roomba_passes_total ") as u64 >= number("passes"));
-    let quantile = |it: &str| {
-        sample(&format!(
-            "skyring_roomba_trip_seconds{{quantile=\"{it}\"}} "
-        ))
+    let trips = |it: &str| sample(&format!("skyring_roomba_trip_seconds_{it} "));
+    let up_to = |bound: &str| trips(&format!("bucket{{le=\"{bound}\"}}"));
+    assert_eq!(
+        (up_to("+Inf"), up_to("60")),
+        (trips("count"), trips("count"))
+    );
+    assert!(trips("count") as u64 >= number("trips"));
+    assert!(up_to("0.00025") <= up_to("0.01") && up_to("0.01") <= up_to("1"));
+    assert!(trips("sum") > 0.0 && trips("sum") <= 60.0 * trips("count"));
+    skyring.finish();
+}
+
+/// What Skyline's Roomba logs of its passes, by its words, is in the log of those who
+/// want it.
+#[test]
+fn the_figures_of_a_pass_are_in_the_log_at_debug_level() {
+    let started = |level: &str| {
+        let redis = Redis::start();
+        put(&redis, "metrics.disordered", &records(&[60, 0]));
+        put(&redis, "metrics.old", &records(&[-9000, 0, 60]));
+        put(&redis, "metrics.dead", &records(&[-9000]));
+        let broken = [&records(&[0])[..], b"\xc1", &records(&[60])].concat();
+        put(&redis, "metrics.broken", &broken);
+        let _: u32 = redis.run(&["SADD", SET, "metrics.ghost"]);
+        let plan = trimming(&redis).set("log.format", "\"json\"");
+        (plan.set("log.level", level).start(), redis)
     };
-    assert!(quantile("0.5") > 0.0 && quantile("0.99") <= quantile("1"));
+    let figures = |skyring: &Skyring| -> Option<Value> {
+        let log = skyring.process.stderr();
+        let mut lines = log.lines().filter_map(|it| serde_json::from_str(it).ok());
+        lines.find(|line: &Value| line["keyspace"].is_u64())
+    };
+    let (quiet, _redis) = started("\"info\"");
+    wait_for_passes(&quiet, 1);
+    assert_eq!(figures(&quiet), None, "not at the level of info");
+    quiet.finish();
+    let (skyring, _redis) = started("\"debug\"");
+    let told = eventually("the first pass was told of", || {
+        figures(&skyring).ok_or_else(|| skyring.process.stderr())
+    });
+    assert_eq!(
+        (&told["level"], &told["namespace"]),
+        (&"DEBUG".into(), &"metrics.".into())
+    );
+    for (name, wanted) in [
+        ("keyspace", 5),
+        ("operated_on", 5),
+        ("blocked", 0),
+        ("euthanized", 1),
+        ("ghosts", 1),
+        ("active", 3),
+        ("trimmed", 2),
+        ("quarantined", 1),
+        ("refused", 0),
+        ("bytes_before", 8 * 19 + 1),
+        ("bytes_after", 6 * 19),
+    ] {
+        assert_eq!(told[name], wanted, "{name} {told}");
+    }
+    assert!(told["redis_us"].as_u64() > Some(0), "{told}");
+    assert!(told["seconds"].as_f64() > Some(0.0), "{told}");
     skyring.finish();
 }
 

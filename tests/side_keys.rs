@@ -90,6 +90,18 @@ fn all_of<T: std::fmt::Debug + PartialEq>(found: Vec<T>, wanted: Vec<T>) -> Resu
     holds(found == wanted, || format!("{found:?}, wanted {wanted:?}"))
 }
 
+/// Whether these are the names that were received, that were checked, that are skipped,
+/// and that are not.
+fn keys_hold(redis: &Redis, wanted: [BTreeSet<String>; 4]) -> Result<(), String> {
+    let found = [
+        members(redis, RECEIVED),
+        members(redis, CHECKED),
+        fields(redis, SKIP),
+        fields(redis, DO_NOT_SKIP),
+    ];
+    all_of(found.into(), wanted.into())
+}
+
 /// Waits until so many passes more have begun: each writes when it did.
 fn wait_for_passes(redis: &Redis, passes: u64) {
     let begun = |redis: &Redis| numbers(redis, QUEUE).get("timestamp").copied().unwrap_or(0);
@@ -112,14 +124,9 @@ fn after_a_pass_with_traffic_all_keys_are_there() {
     let skipped = "skyline.analyzer.h1.projected";
     let names = [kept[0], kept[1], kept[2], skipped];
     stream.send_until(&names, "all keys were there", || {
-        all_of(
-            vec![
-                members(&redis, RECEIVED),
-                members(&redis, CHECKED),
-                fields(&redis, SKIP),
-                fields(&redis, DO_NOT_SKIP),
-            ],
-            vec![set(&names), set(&names), set(&[skipped]), set(&kept)],
+        keys_hold(
+            &redis,
+            [set(&names), set(&names), set(&[skipped]), set(&kept)],
         )?;
         let count = numbers(&redis, COUNT);
         holds(count.get("value") == Some(&4), || format!("{count:?}"))
@@ -441,14 +448,9 @@ fn an_emptied_redis_is_filled_again() {
     let stream = Stream::new(&skyring, 2);
     for is_crash in [false, true, false] {
         stream.send_until(&names, "the keys were there", || {
-            all_of(
-                vec![
-                    members(&redis, RECEIVED),
-                    members(&redis, CHECKED),
-                    fields(&redis, SKIP),
-                    fields(&redis, DO_NOT_SKIP),
-                ],
-                vec![set(&names), set(&names), set(&names[1..]), set(&names[..1])],
+            keys_hold(
+                &redis,
+                [set(&names), set(&names), set(&names[1..]), set(&names[..1])],
             )
         });
         if is_crash {

@@ -4,7 +4,6 @@ mod page;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use tempfile::TempDir;
 use crate::fixture::form::Form;
 use crate::fixture::http::{self, Answer};
 use crate::fixture::redis::Redis;
+use crate::fixture::run::printed;
 use crate::fixture::skyring::{Plan, Skyring};
 use crate::fixture::{eventually, holds, now_s};
 
@@ -94,11 +94,8 @@ fn points(redis: &Redis, metric: &str) -> Vec<(i64, f64)> {
                   unpacker = msgpack.Unpacker()\n\
                   unpacker.feed(bytes.fromhex(sys.argv[1]))\n\
                   print(json.dumps(list(unpacker)))";
-    let output = Command::new("/usr/bin/python3")
-        .args(["-c", script, &series])
-        .output()
-        .unwrap();
-    let mut points: Vec<(i64, f64)> = serde_json::from_slice(&output.stdout).unwrap();
+    let points = python(&["-c", script, &series], "");
+    let mut points: Vec<(i64, f64)> = serde_json::from_str(&points).unwrap();
     points.sort_by_key(|(time, _)| *time);
     points
 }
@@ -118,17 +115,12 @@ fn local(zone: &str, time: i64, format: &str) -> String {
                   zone = zoneinfo.ZoneInfo(sys.argv[1])\n\
                   time = datetime.datetime.fromtimestamp(int(sys.argv[2]), zone)\n\
                   print(time.strftime(sys.argv[3]), end='')";
-    let arguments = ["-c", script, zone, &time.to_string(), format];
-    let output = Command::new("/usr/bin/python3")
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    python(&["-c", script, zone, &time.to_string(), format], "")
+}
+
+/// What Python prints.
+fn python(arguments: &[&str], input: &str) -> String {
+    printed("/usr/bin/python3", arguments, input.as_bytes())
 }
 
 /// Three minutes of two metrics.
@@ -209,22 +201,8 @@ fn workbook(kind: &str, rows: &Value) -> Vec<u8> {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("book");
     let script = format!("{}/tests/python/workbook.py", env!("CARGO_MANIFEST_DIR"));
-    let mut child = Command::new("/usr/bin/python3")
-        .args([&script, kind])
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(rows.to_string().as_bytes())
-        .unwrap();
-    assert!(
-        child.wait().unwrap().success(),
-        "{script}: .ci/install installs what it needs"
-    );
+    let arguments = [&script, kind, path.to_str().unwrap()];
+    python(&arguments, &rows.to_string());
     std::fs::read(path).unwrap()
 }
 
@@ -301,12 +279,7 @@ fn bomb() -> Vec<u8> {
                   book.active['A1'] = 'date'\n\
                   book.active['XFD1048576'] = 1\n\
                   book.save(sys.argv[1])";
-    let made = Command::new("/usr/bin/python3")
-        .args(["-c", script])
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(made.success());
+    python(&["-c", script, path.to_str().unwrap()], "");
     std::fs::read(path).unwrap()
 }
 
@@ -322,19 +295,8 @@ fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
                   \x20   info.external_attr = (0o120777 if name.startswith('link:') else 0o100644) << 16\n\
                   \x20   archive.writestr(info, text, zipfile.ZIP_DEFLATED)\n\
                   archive.close()";
-    let mut child = Command::new("/usr/bin/python3")
-        .args(["-c", script, path.to_str().unwrap()])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let text = json!(entries).to_string();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success());
+    let entries = json!(entries).to_string();
+    python(&["-c", script, path.to_str().unwrap()], &entries);
     std::fs::read(path).unwrap()
 }
 

@@ -46,3 +46,16 @@ fn file((kind, text): (&'static str, &'static str)) -> Response {
     ];
     (headers, text).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page and all that it loads, with which the first look at it begins.
+    #[test]
+    fn the_page_is_short() {
+        let files = [PAGE, STYLE, SCRIPT, SECTIONS, PLOT, TEXT, ICON];
+        let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
+        assert!(bytes < 200 << 10, "{bytes} bytes");
+    }
+}

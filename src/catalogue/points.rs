@@ -1,6 +1,6 @@
 //! Points, by listener and by rule.
 
-use super::{Kind, Metric, Number, Samples, seconds_of_us};
+use super::{Kind, Metric, Number, Samples};
 use crate::status::{ListenerStatus, Status};
 
 fn by_listener<N: Number>(
@@ -58,14 +58,7 @@ pub(super) static METRICS: &[Metric] = &[
         labels: &[],
         help: "From the arrival of a point's bytes to Redis's answer.",
         worry: "high quantiles grow: Redis or its host is overloaded",
-        read: |status, samples| {
-            let latency = &status.latency_buckets;
-            samples.put_histogram(
-                &latency.buckets,
-                latency.count,
-                seconds_of_us(latency.sum_us),
-            );
-        },
+        read: |status, samples| samples.put_latencies(&status.latency_buckets),
     },
     Metric {
         name: "skyring_frames_total",

@@ -1,6 +1,6 @@
 //! Trimming.
 
-use super::{Kind, Metric, seconds_of_us};
+use super::{Kind, Metric};
 
 pub(super) static METRICS: &[Metric] = &[
     Metric {
@@ -189,22 +189,10 @@ pub(super) static METRICS: &[Metric] = &[
     },
     Metric {
         name: "skyring_roomba_trip_seconds",
-        kind: Kind::Summary,
+        kind: Kind::Histogram,
         labels: &[],
-        help: "Round trips to Redis for groups of series, by quantile since the start.",
+        help: "Round trips to Redis for groups of series.",
         worry: "high quantiles are near those of the latency of points: trimming holds Redis up",
-        read: |status, samples| {
-            let roomba = &status.roomba;
-            let quantiles = [
-                (0.5, seconds_of_us(roomba.trip_p50_us)),
-                (0.99, seconds_of_us(roomba.trip_p99_us)),
-                (1.0, seconds_of_us(roomba.trip_max_us)),
-            ];
-            samples.put_summary(
-                &quantiles,
-                roomba.trips,
-                seconds_of_us(roomba.deeds.redis_us),
-            );
-        },
+        read: |status, samples| samples.put_latencies(&status.roomba.trip_buckets),
     },
 ];

@@ -303,10 +303,6 @@ fn lines(metric: &Metric) -> Vec<(String, String)> {
             vec![(format!("{name}{{{SELECTED}}} * 1000"), legend)]
         }
         Kind::Gauge => vec![(format!("{name}{{{SELECTED}}}"), legend)],
-        Kind::Summary => vec![(
-            format!("{name}{{{SELECTED}}}"),
-            format!("{legend} {{{{quantile}}}}"),
-        )],
         Kind::Histogram => ["0.5", "0.9", "0.99"].map(quantile).into(),
     }
 }

@@ -1,6 +1,5 @@
 //! Redis: whether it answers, takes writes, and keeps what it is given.
 
-use std::collections::HashMap;
 use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use redis::{Connection, ErrorKind, RedisError, RedisResult};
 
 use super::Finding;
+use crate::redis_info::InfoFields;
 use crate::settings::{RedisAddress, RedisUrl, Settings};
 
 /// How long connecting and each answer may take.
@@ -73,7 +73,7 @@ fn check_url(url: &RedisUrl, namespace: &str) -> Vec<Finding> {
     };
     let info: RedisResult<String> = redis::cmd("INFO").query(&mut connection);
     let info = match info {
-        Ok(text) => Info::parse(&text),
+        Ok(info) => info,
         Err(error) => return vec![explain_connect(url, &error)],
     };
     // A write that changes nothing where there is no such list, but is refused for
@@ -83,32 +83,10 @@ fn check_url(url: &RedisUrl, namespace: &str) -> Vec<Finding> {
         .arg(key)
         .arg("")
         .query::<()>(&mut connection);
-    judge(&shown, &info, written.err().as_ref())
+    judge(&shown, &InfoFields::parse(&info), written.err().as_ref())
 }
 
-/// The fields of INFO.
-struct Info(HashMap<String, String>);
-
-impl Info {
-    fn parse(text: &str) -> Self {
-        let fields = text.lines().filter_map(|line| line.split_once(':'));
-        Self(
-            fields
-                .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-                .collect(),
-        )
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
-    }
-
-    fn number(&self, name: &str) -> u64 {
-        self.text(name).parse().unwrap_or(0)
-    }
-}
-
-fn judge(shown: &str, info: &Info, refused: Option<&RedisError>) -> Vec<Finding> {
+fn judge(shown: &str, info: &InfoFields<'_>, refused: Option<&RedisError>) -> Vec<Finding> {
     let version = info.text("redis_version");
     let mut findings = vec![Finding::ok(
         "redis",
@@ -139,7 +117,7 @@ fn judge(shown: &str, info: &Info, refused: Option<&RedisError>) -> Vec<Finding>
     findings
 }
 
-fn replication(info: &Info) -> Option<Finding> {
+fn replication(info: &InfoFields<'_>) -> Option<Finding> {
     if info.text("role") == "slave" {
         let master = format!("{}:{}", info.text("master_host"), info.text("master_port"));
         let message = format!("it is a read-only replica of {master}");
@@ -158,7 +136,7 @@ fn replication(info: &Info) -> Option<Finding> {
     })
 }
 
-fn memory(info: &Info, refused: Option<&RedisError>) -> Vec<Finding> {
+fn memory(info: &InfoFields<'_>, refused: Option<&RedisError>) -> Vec<Finding> {
     let (used, max) = (info.number("used_memory"), info.number("maxmemory"));
     let policy = info.text("maxmemory_policy");
     let mut findings = Vec::new();
@@ -179,7 +157,7 @@ fn memory(info: &Info, refused: Option<&RedisError>) -> Vec<Finding> {
     findings
 }
 
-fn persistence(info: &Info, refused: Option<&RedisError>) -> Option<Finding> {
+fn persistence(info: &InfoFields<'_>, refused: Option<&RedisError>) -> Option<Finding> {
     let aof_failed = info.number("aof_enabled") == 1 && info.text("aof_last_write_status") == "err";
     let rdb_failed = info.text("rdb_last_bgsave_status") == "err";
     let message = match (aof_failed, rdb_failed) {
@@ -491,7 +469,7 @@ mod tests {
     // What cannot be brought about here with a real Redis: replies as Redis words them.
     #[test]
     fn failures_of_disk_and_loading_are_judged_from_what_redis_tells() {
-        let info = |text: &str| Info::parse(text);
+        let info = InfoFields::parse;
         let error = |code: &str| {
             let reply = format!("-{code} whatever it says\r\n");
             let value = redis::parse_redis_value(reply.as_bytes()).unwrap();

@@ -25,7 +25,7 @@ impl Handle {
         lock(&self.boards.vista).view(find)
     }
 
-    /// The last two seconds, and the shards side by side.
+    /// The last interval, and the shards side by side.
     pub(super) fn recent(
         &self,
         counts: &[Counts],

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::records::show_map;
+use super::maps::show_map;
 use super::value::{Bad, Limits, Span, Value, bad, quoted};
 use crate::rules::rule::{Action, Pattern, RULES_MAX, Rule, TEXT_BYTES_MAX, Template, Test};
 

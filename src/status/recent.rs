@@ -1,4 +1,4 @@
-//! The last two seconds, and the shards side by side.
+//! The last interval of the history, and the shards side by side.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::history::{Fate, Interval};
 use crate::redis::LinkState;
 use crate::stats::{Counts, Source, SourceCounts};
 
-/// Two seconds.
+/// An interval: two seconds while somebody looks at the history, else ten.
 #[derive(Clone, Debug, Serialize)]
 pub struct RecentStatus {
     /// How long it was, in milliseconds.
@@ -43,7 +43,7 @@ pub struct ShardStatus {
     pub cpu: usize,
     /// CPU time of its thread, in microseconds.
     pub cpu_us: u64,
-    /// The part of the last two seconds that its thread was running, in percent.
+    /// The part of the last interval that its thread was running, in percent.
     pub busy_percent: f64,
     /// Open connections.
     pub connections: u64,

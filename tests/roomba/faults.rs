@@ -21,6 +21,18 @@ fn spoil(redis: &Redis, round: i64) {
     }
 }
 
+/// Old records in each series, and at the same moment a state of Redis that begins with
+/// this command: whatever trims them meets it.
+fn spoil_under(redis: &Redis, command: &[&str]) {
+    let mut both = redis::pipe();
+    for metric in 0..30 {
+        let key = format!("metrics.fault.{metric}");
+        both.cmd("APPEND").arg(key).arg(records(&[-9000])).ignore();
+    }
+    both.cmd(command[0]).arg(&command[1..]).ignore();
+    both.atomic().query::<()>(&mut redis.connection()).unwrap();
+}
+
 /// The values, which are offsets, of each series.
 fn good(redis: &Redis, rounds: i64) -> Result<(), String> {
     for metric in 0..30_i64 {
@@ -81,14 +93,7 @@ fn a_full_redis_is_trimmed() {
     let skyring = trimming(&redis).start();
     spoil(&redis, 0);
     eventually("all was well", || good(&redis, 1));
-    let mut both = redis::pipe();
-    for metric in 0..30 {
-        let key = format!("metrics.fault.{metric}");
-        both.cmd("APPEND").arg(key).arg(records(&[-9000])).ignore();
-    }
-    let full = ["SET", "maxmemory", "1"];
-    both.cmd("CONFIG").arg(&full).ignore();
-    both.atomic().query::<()>(&mut redis.connection()).unwrap();
+    spoil_under(&redis, &["CONFIG", "SET", "maxmemory", "1"]);
     eventually("all was well in a full Redis", || good(&redis, 1));
     let _: String = redis.run(&["CONFIG", "SET", "maxmemory", "0"]);
     skyring.finish();
@@ -101,15 +106,7 @@ fn a_read_only_redis_loses_nothing() {
     let skyring = trimming(&redis).start();
     spoil(&redis, 0);
     eventually("all was well", || good(&redis, 1));
-    // The state begins with the change, which so is refused.
-    let mut both = redis::pipe();
-    for metric in 0..30 {
-        let key = format!("metrics.fault.{metric}");
-        both.cmd("APPEND").arg(key).arg(records(&[-9000])).ignore();
-    }
-    let master = ["127.0.0.1", "1"];
-    both.cmd("REPLICAOF").arg(&master).ignore();
-    both.atomic().query::<()>(&mut redis.connection()).unwrap();
+    spoil_under(&redis, &["REPLICAOF", "127.0.0.1", "1"]);
     eventually("it was told", || {
         let status = roomba(&skyring);
         let error = status["error"].as_str().unwrap().to_owned();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixture::redis::Plan as RedisPlan;
+use crate::fixture::tmux::Terminal;
 
 /// The dry run tells what the real one then does, and changes nothing; a second one
 /// finds nothing to do.
@@ -108,6 +109,48 @@ fn what_is_no_series_is_left_or_removed_or_set_aside() {
         "{told:?}"
     );
     assert!(!done.stderr.contains('\u{1b}'), "{told:?}");
+}
+
+/// On a terminal a bar is drawn while it runs, and gone when the numbers are there; in
+/// a file there is none.
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let redis = Redis::start();
+    let plan = trimming(&redis);
+    for metric in 0..40 {
+        put(&redis, &format!("metrics.{metric}"), &records(&[-9000, 0]));
+    }
+    let before = digest(&redis);
+    for (more, label) in [(" --dry-run", "would be cut"), ("", "cut")] {
+        let file = plan.file();
+        let drawn = plan.state_dir().with_file_name("drawn");
+        // script keeps all that was ever drawn.
+        let shell = format!(
+            "script -qec '{} trim --once --config {}{more}' {}; echo ended $?; exec cat",
+            env!("CARGO_BIN_EXE_skyring"),
+            file.display(),
+            drawn.display()
+        );
+        let terminal = Terminal::start(&shell, (100, 30));
+        let text = terminal.wait_for(&["ended 0"]);
+        let row = text.lines().find(|line| line.starts_with(label));
+        let row = row.unwrap_or_else(|| panic!("no {label} in {text}"));
+        assert!(row.ends_with(" 40"), "{text}");
+        assert!(!text.contains("/40 series"), "{text}");
+        let drawn = std::fs::read(drawn).unwrap();
+        let drawn = String::from_utf8_lossy(&drawn);
+        let (bar, numbers) = drawn.rsplit_once("/40 series").expect("a bar was drawn");
+        assert!(
+            bar.contains('\u{2588}') || bar.contains('\u{2591}'),
+            "{bar}"
+        );
+        assert!(numbers.contains(label), "{drawn}");
+        if !more.is_empty() {
+            assert_eq!(digest(&redis), before, "a dry run has changed something");
+        }
+    }
+    assert_ne!(digest(&redis), before);
+    assert!(!trim(&plan, &[]).stderr.contains("series"));
 }
 
 /// Only with Redis there, and only with good settings; each failure is one line.

@@ -93,6 +93,17 @@ fn foreign(redis: &Redis, start: f64) -> Box<dyn FnMut(u64) + Send> {
     })
 }
 
+/// Waits until two more passes have ended: what they read says that they go on, however
+/// long each takes beside writers at full speed.
+fn wait_for_passes_under_load(skyring: &Skyring, redis: &Redis) {
+    let aim = count(skyring, "passes") + 3;
+    eventually_by_steps("passes ended beside the writers", || {
+        let status = roomba(skyring);
+        let is_over = status["passes"].as_u64() >= Some(aim);
+        holds(is_over, || status.to_string()).map_err(|seen| (redis.calls("getrange"), seen))
+    });
+}
+
 /// For each epoch its first round, and the points of each of its series when they are
 /// as they must be in the end.
 fn all(start: f64, own: u64, foreign: u64) -> Vec<(u64, Vec<u8>)> {
@@ -120,21 +131,25 @@ fn no_point_is_lost_while_two_write_at_full_speed() {
     let skyring = trimming(&redis).start();
     let start = now_s() as f64;
     let writers = Writers::start(vec![own(&skyring, start), foreign(&redis, start)]);
-    wait_for_passes(&skyring, 2);
+    wait_for_passes_under_load(&skyring, &redis);
     let rounds = writers.stop();
     let points = rounds[0] * METRICS as u64;
     assert_eq!(skyring.wait_until_settled(points).stored, points);
     // Where only the other client has come to yet, nobody has made the metric known.
     let wanted = all(start, rounds[0], rounds[1]);
     let known = wanted.iter().filter(|(first, _)| *first < rounds[0]);
-    eventually("all was in order", || {
+    eventually_by_steps("all was in order", || {
+        // Nobody writes any more, so that both of these have an end.
+        let mut step = count(&skyring, "mended") + count(&skyring, "cut");
         for (first, wanted) in known.clone() {
             for metric in 0..METRICS {
                 let seen = series(&redis, &key(*first, metric)).unwrap();
                 let (seen_bytes, wanted_bytes) = (seen.len(), wanted.len());
-                holds(seen == *wanted, || {
+                let seen = holds(seen == *wanted, || {
                     format!("{first} {metric}: {seen_bytes} bytes, not {wanted_bytes}")
-                })?;
+                });
+                seen.map_err(|seen| (step, seen))?;
+                step += 1;
             }
         }
         Ok(())
@@ -190,7 +205,7 @@ fn no_point_is_lost_while_series_are_renamed_and_removed() {
     });
     let writers = vec![own(&skyring, start), foreign, thief];
     let writers = Writers::start(writers);
-    wait_for_passes(&skyring, 2);
+    wait_for_passes_under_load(&skyring, &redis);
     let rounds = writers.stop();
     let points = rounds[0] * METRICS as u64;
     assert_eq!(skyring.wait_until_settled(points).stored, points);

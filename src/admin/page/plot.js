@@ -31,7 +31,7 @@ function logTicks(min, max) {
 export class Plot {
   // `series`: [{ label, value(row) }], where no value is null. `format` makes text of one.
   constructor(place, { label, series, format, log = false }) {
-    Object.assign(this, { label, series, format, log, rows: [], minutes: 5, at: null, gap: 7000 });
+    Object.assign(this, { label, series, format, log, rows: [], minutes: 5, at: null, gap: 5000 });
     this.svg = svg("svg", { role: "img", tabindex: "0" });
     this.grid = svg("g");
     this.area = svg("path", { class: "area" });
@@ -121,7 +121,7 @@ export class Plot {
     let last = null;
     for (const row of rows) {
       const value = series.value(row);
-      if (value === null || (last !== null && row.at_ms - last > this.gap)) {
+      if (value === null || (last !== null && row.at_ms - last > row.span_ms + this.gap)) {
         if (part.length) parts.push(part);
         part = [];
       }

@@ -70,6 +70,7 @@ impl Trimmer {
         place: &'m Place<'_>,
         mut group: Vec<Task<'m>>,
     ) -> RedisResult<()> {
+        let series = group.len() as u64;
         for _ in 0..ROUNDS {
             let (long, short): (Vec<_>, Vec<_>) =
                 group.iter().partition(|task| task.reason == Reason::Long);
@@ -83,6 +84,7 @@ impl Trimmer {
                 }
             }
         }
+        self.deeds.looked_at += series;
         Ok(())
     }
 
@@ -101,7 +103,6 @@ impl Trimmer {
         let mut again = Vec::new();
         let mut changes = Changes::new(self.scripts.clone(), &place.set);
         for task in tasks {
-            self.deeds.looked_at += 1;
             let key = task.key;
             // All that belong to it, even if the first is an error.
             let read: Vec<_> = replies.by_ref().take(task.reason.looks()).collect();
