@@ -30,7 +30,6 @@ mod post;
 pub mod prometheus;
 mod quota;
 pub mod status;
-mod store;
 mod telegraf;
 pub mod uploads;
 mod victoria;

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, json_text};
 use super::checks::{self, Clock};
-use super::http::{InForce, Site};
+use super::http::{InForce, LISTEN, Site};
 use super::json::Json;
 use super::keys::Grant;
 use super::points::{self, Taken};
@@ -51,7 +51,7 @@ async fn take(site: &Site, request: Request) -> Result<Answer, Answer> {
     let force = site.force();
     let (mut checked, prefix) = match read(site, &force, request).await? {
         Read::Answer(answer) => return Ok(answer),
-        Read::Health => return Ok(site.health().await),
+        Read::Health => return Ok(site.health(LISTEN).await),
         Read::Points(checked, prefix) => (checked, prefix),
     };
     let submitted = checked.len();

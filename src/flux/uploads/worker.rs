@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redis::{AsyncCommands, RedisResult};
 use tokio::sync::mpsc;
 
 use super::archive::{self, Unpacked, extension, unpack};
@@ -385,17 +386,17 @@ impl Work {
     /// Points may have come behind newer ones: Skyline's analysis is asked to put the
     /// series in order.
     async fn have_sorted(&self, metric: &str) {
-        let mut command = redis::cmd("SADD");
-        command.arg("flux.sort_and_dedup.metrics").arg(metric);
         // Roomba puts them in order too.
-        let _ = self.site.store.query::<()>(command).await;
+        if let Ok(mut redis) = self.site.intake.redis().await {
+            let _: RedisResult<()> = redis.sadd("flux.sort_and_dedup.metrics", metric).await;
+        }
     }
 
     /// Writes the status, unless that was done just now.
     async fn tell(&mut self, is_due: bool) {
         if is_due || self.written.elapsed() > STATUS_EVERY {
             self.written = Instant::now();
-            if let Err(error) = self.status.write(&self.site.store).await {
+            if let Err(error) = self.status.write(&self.site.intake).await {
                 tracing::debug!(%error, "the status of an upload could not be written");
             }
         }
@@ -413,7 +414,7 @@ impl Work {
                     .set("warning", format!("the files could not be saved: {error}"));
             }
         }
-        while self.status.write(&self.site.store).await.is_err() {
+        while self.status.write(&self.site.intake).await.is_err() {
             self.wait("redis", Duration::from_secs(1)).await?;
         }
         let directory = self.job.directory;
