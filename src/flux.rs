@@ -24,6 +24,7 @@ pub(crate) mod last;
 mod liveness;
 mod metric_data;
 mod metric_data_post;
+mod names;
 mod points;
 pub mod populate;
 mod post;

@@ -5,6 +5,7 @@ mod bodies;
 mod delivery;
 mod hostile;
 mod last;
+mod names;
 
 use std::process::Command;
 

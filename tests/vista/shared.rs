@@ -99,3 +99,29 @@ fn what_python_s_vista_has_left_is_delivered_and_removed() {
     );
     world.finish();
 }
+
+// Several ends of the server, between a point and its note, and a rule that would rename
+// what it has made: nothing is fetched twice, and all of it has the new name.
+#[test]
+fn a_renamed_metric_goes_on_where_its_series_ends() {
+    let begin = minute() - HOUR_S;
+    let web = GraphiteWeb::start();
+    write(&web, "a.b", 60, begin - 6 * HOUR_S..begin + HOUR_S);
+    let redis = Redis::start();
+    let more = "populate_at_resolutions = ['2hours']";
+    let entries = [entry(&web.url(), "graphite", "a.b", more)];
+    let plan =
+        plan(&redis, &entries).set("rule", "[{ match = '^', action = 'rename', to = 'dc1.' }]");
+    for round in 0..3 {
+        let world = World::start(&plan, begin + 20 + 300 * round);
+        world.wait_for(0, "it was fetched", |entry| entry["state"] == "ok");
+        world.run_for(240);
+        world.finish();
+        for metric in ["a.b", "dc1.a.b"] {
+            redis.run::<i64>(&["HDEL", "flux.last.metric_data", metric]);
+            redis.run::<i64>(&["DEL", &format!("flux.last.{metric}")]);
+        }
+    }
+    assert_eq!(redis.keys(), BTreeSet::from(["dc1.a.b".to_owned()]));
+    super::assert_whole(&redis, "dc1.a.b", begin - 2 * HOUR_S, begin + 840);
+}

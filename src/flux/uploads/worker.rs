@@ -388,7 +388,9 @@ impl Work {
     async fn have_sorted(&self, metric: &str) {
         // Roomba puts them in order too.
         if let Ok(mut redis) = self.site.intake.redis().await {
-            let _: RedisResult<()> = redis.sadd("flux.sort_and_dedup.metrics", metric).await;
+            let metric = self.site.intake.stored_name(metric);
+            let key = "flux.sort_and_dedup.metrics";
+            let _: RedisResult<()> = redis.sadd(key, &*metric).await;
         }
     }
 
