@@ -450,13 +450,13 @@ impl Intake {
                 Ok(direct.send(points, move |points, arrived| load.arrived(points, arrived)))
             }
             Route::Carbon(carbon) => {
-                let kept: Arc<[OwnedPoint]> = points.clone().into();
-                let (done, all) = (load.clone(), kept.clone());
-                let queued = carbon.queue(points, move |is_delivered| {
+                let points: Arc<[OwnedPoint]> = points.into();
+                let (done, all) = (load.clone(), points.clone());
+                let queued = carbon.queue(points.clone(), move |is_delivered| {
                     done.arrived(&all, if is_delivered { ALL } else { Arrived::Ended });
                 });
                 if queued.is_err() {
-                    load.settle(&kept, None);
+                    load.settle(&points, None);
                     counts.on_the_way.fetch_sub(count, Ordering::Relaxed);
                 }
                 queued.map(|()| 1)

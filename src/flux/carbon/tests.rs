@@ -65,7 +65,7 @@ impl Rig {
         let tell = self.tell.clone();
         let done = move |good| tell.send((first, good)).unwrap();
         self.carbon
-            .queue((first..first + count).map(point).collect(), done)
+            .queue((first..first + count).map(point).collect::<Vec<_>>(), done)
     }
 
     fn outcome(&self) -> (u64, bool) {
