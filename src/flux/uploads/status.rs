@@ -48,6 +48,11 @@ impl Status {
         }
     }
 
+    /// Takes an item away.
+    pub fn remove(&mut self, name: &str) {
+        self.items.remove(name);
+    }
+
     /// Sets an item to the time of this host.
     pub fn set_now(&mut self, name: &str) {
         self.set(name, Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string());

@@ -85,6 +85,7 @@ async fn process(site: &Arc<Site>, job: Job) -> Result<(), Stopped> {
         job,
     };
     work.status.set_now("processing started at");
+    work.tell(true).await;
     let good = work.files().await?;
     let (status, last) = match good {
         Some(true) => ("complete", "complete"),
@@ -379,7 +380,9 @@ impl Work {
             return Err(Stopped);
         }
         self.status.set("waiting", why);
+        self.tell(true).await;
         tokio::time::sleep(time).await;
+        self.status.remove("waiting");
         Ok(())
     }
 
