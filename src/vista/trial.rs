@@ -144,7 +144,7 @@ impl Trial<'_> {
     async fn last(&self) -> Result<Option<i64>, redis::RedisError> {
         let metric = &self.entry.metric;
         let is_direct = self.settings.graphite.carbon_pickle.is_none();
-        let rules = is_direct.then(|| Rules::new(&self.settings));
+        let rules = is_direct.then(|| Rules::new(self.settings));
         let stored = rules.and_then(|rules| Some(rules.stored(metric, |_| {}).ok()?.into_owned()));
         let metrics = [stored.as_deref().unwrap_or(metric)];
         let client = redis::Client::open(self.settings.redis_url().connection_info()?)?;
