@@ -107,21 +107,29 @@ fn what_python_s_vista_has_left_is_delivered_and_removed() {
 fn a_renamed_metric_goes_on_where_its_series_ends() {
     let begin = minute() - HOUR_S;
     let web = GraphiteWeb::start();
-    write(&web, "a.b", 60, begin - 6 * HOUR_S..begin + HOUR_S);
+    for metric in ["a.b", "plain"] {
+        write(&web, metric, 60, begin - 6 * HOUR_S..begin + HOUR_S);
+    }
     let redis = Redis::start();
     let more = "populate_at_resolutions = ['2hours']";
-    let entries = [entry(&web.url(), "graphite", "a.b", more)];
+    let entries = [
+        entry(&web.url(), "graphite", "a.b", more),
+        entry(&web.url(), "graphite", "plain", ""),
+    ];
     let plan =
         plan(&redis, &entries).set("rule", "[{ match = '^', action = 'rename', to = 'dc1.' }]");
     for round in 0..3 {
         let world = World::start(&plan, begin + 20 + 300 * round);
         world.run_for(260);
         world.finish();
-        for metric in ["a.b", "dc1.a.b"] {
+        for metric in ["a.b", "dc1.a.b", "plain", "dc1.plain"] {
             redis.run::<i64>(&["HDEL", "flux.last.metric_data", metric]);
             redis.run::<i64>(&["DEL", &format!("flux.last.{metric}")]);
         }
     }
-    assert_eq!(redis.keys(), BTreeSet::from(["dc1.a.b".to_owned()]));
+    let stored = ["dc1.a.b", "dc1.plain"].map(str::to_owned);
+    assert_eq!(redis.keys(), BTreeSet::from(stored));
     super::assert_whole(&redis, "dc1.a.b", begin - 2 * HOUR_S, begin + 840);
+    let plain = records((begin - 600..begin + 840).step_by(60));
+    assert_series(&redis, "dc1.plain", &plain);
 }
