@@ -45,18 +45,15 @@ impl Names {
         if rules.list().is_empty() {
             return;
         }
-        let mut counts = lock(&self.handle.boards.flux_rules);
-        if !is_of(&counts, &rules) {
-            *counts = rule_counts(rules.list(), &counts);
-        }
+        let mut found = rule_counts(rules.list(), &[]);
         points.retain_mut(|point| {
             let mut last = None;
             let stored = rules.stored(&point.metric, |rule| {
-                counts[rule].judged += 1;
+                found[rule].judged += 1;
                 last = Some(rule);
             });
             if let Some(rule) = last {
-                counts[rule].points += 1;
+                found[rule].points += 1;
             }
             match stored {
                 Ok(Cow::Borrowed(_)) => true,
@@ -70,15 +67,23 @@ impl Names {
                 }
             }
         });
+        self.count(&rules, &found);
     }
-}
 
-/// Whether these are the counts of these rules.
-fn is_of(counts: &[RuleCounts], rules: &Rules) -> bool {
-    let labels = rules.list().iter().enumerate();
-    let mut labels = labels.map(|(place, rule)| rule.label(place));
-    counts.len() == rules.list().len()
-        && counts
-            .iter()
-            .all(|it| labels.next().as_deref() == Some(&*it.name))
+    fn count(&self, rules: &Rules, found: &[RuleCounts]) {
+        let mut counts = lock(&self.handle.boards.flux_rules);
+        let is_same = |one: &RuleCounts, other: &RuleCounts| one.name == other.name;
+        let are_same = counts.len() == found.len()
+            && counts
+                .iter()
+                .zip(found)
+                .all(|(one, other)| is_same(one, other));
+        if !are_same {
+            *counts = rule_counts(rules.list(), &counts);
+        }
+        for (sum, found) in counts.iter_mut().zip(found) {
+            sum.judged += found.judged;
+            sum.points += found.points;
+        }
+    }
 }
