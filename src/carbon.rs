@@ -8,6 +8,7 @@
 //!
 //! Integers and floats are sent as what they are; names are text.
 
+use std::borrow::Borrow;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -39,7 +40,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// `InvalidInput` for a point whose name alone is too long for a frame; the points
 /// of its frame are not encoded, those after them are.
-pub fn frames(points: &[OwnedPoint]) -> impl Iterator<Item = io::Result<Vec<u8>>> {
+pub fn frames<P: Borrow<OwnedPoint>>(points: &[P]) -> impl Iterator<Item = io::Result<Vec<u8>>> {
     let mut rest = points;
     std::iter::from_fn(move || {
         let (first, after) = rest.split_at(fitting(rest));
@@ -49,18 +50,21 @@ pub fn frames(points: &[OwnedPoint]) -> impl Iterator<Item = io::Result<Vec<u8>>
 }
 
 /// How many of the first points fit one frame: one at least, if there is one.
-pub(crate) fn fitting(points: &[OwnedPoint]) -> usize {
+pub(crate) fn fitting<P: Borrow<OwnedPoint>>(points: &[P]) -> usize {
     let mut bytes = POINT_BYTES_MAX;
     let fits = points.iter().take(FRAME_POINTS_MAX).take_while(|point| {
-        bytes += point.name.len() + POINT_BYTES_MAX;
+        bytes += (*point).borrow().name.len() + POINT_BYTES_MAX;
         bytes <= FRAME_BYTES_MAX
     });
     fits.count().max(1).min(points.len())
 }
 
-fn frame(points: &[OwnedPoint]) -> io::Result<Vec<u8>> {
+fn frame<P: Borrow<OwnedPoint>>(points: &[P]) -> io::Result<Vec<u8>> {
     let invalid = |text: String| io::Error::new(ErrorKind::InvalidInput, text);
-    let items: Vec<Item> = points.iter().map(Item::from).collect();
+    let items: Vec<Item> = points
+        .iter()
+        .map(|point| Item::from(point.borrow()))
+        .collect();
     let mut frame = vec![0; 4];
     serde_pickle::to_writer(&mut frame, &items, SerOptions::new().proto_v2())
         .map_err(|error| invalid(error.to_string()))?;
@@ -272,7 +276,7 @@ mod tests {
         let parts: Vec<_> = frames(&points).map(Result::unwrap).collect();
         assert_eq!(parts.len(), 3);
         assert!(parts.iter().all(|frame| frame.len() <= FRAME_BYTES_MAX + 4));
-        assert_eq!(frames(&[]).count(), 0);
+        assert_eq!(frames::<OwnedPoint>(&[]).count(), 0);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! HTTP/1.1 for the page of operators and for Flux: connections are accepted and
 //! served here within bounds; what is answered is theirs.
 
+mod stream;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::TcpListener;
@@ -19,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use crate::logging::Throttle;
+use stream::Stream;
 
 /// Wait after an accept that failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -32,7 +35,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Longest head of a request, answered 431 beyond; at least 8 KiB.
     pub head_bytes_max: usize,
-    /// Longest wait for the whole head of a request, idle connections among them.
+    /// Longest wait for the whole head of a request, answered 408 beyond; idle
+    /// connections are closed then.
     pub head_timeout: Duration,
     /// How long a connection may live; the request under way then is its last.
     pub life: Duration,
@@ -197,6 +201,7 @@ where
     let limits = gate.limits();
     // Answers are short, and somebody waits for each.
     let _ = stream.set_nodelay(true);
+    let stream = Stream::new(stream);
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -204,12 +209,17 @@ where
             .half_close(true)
             .header_read_timeout(limits.head_timeout)
             .max_buf_size(limits.head_bytes_max)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(stream.clone()), service)
     );
     let mut stopping = gate.stopping.clone();
     // What goes wrong with a connection is the peer's affair.
     tokio::select! {
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => {
+            if ended.is_err_and(|error| error.is_timeout()) {
+                stream.tell_too_slow();
+            }
+            return;
+        }
         () = tokio::time::sleep(limits.life) => {}
         () = told(&mut stopping) => {}
     }

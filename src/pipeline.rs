@@ -76,6 +76,15 @@ pub enum Redis {
     Refusing,
 }
 
+/// Which names points have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Those under which they came: the operator's rules are still to be followed.
+    Received,
+    /// Those under which they are stored.
+    Stored,
+}
+
 /// The time at which bytes arrived, by all clocks that matter.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -211,6 +220,18 @@ impl Pipeline {
     /// `horizon.max_resolution_s`.
     pub fn append<'a>(
         &mut self,
+        points: impl Iterator<Item = Point<'a>>,
+        source: Source,
+        arrival: Arrival,
+        completion: Option<Rc<Completion>>,
+    ) {
+        self.append_under(Names::Received, points, source, arrival, completion);
+    }
+
+    /// As [`Pipeline::append`], of points under these names.
+    pub fn append_under<'a>(
+        &mut self,
+        names: Names,
         mut points: impl Iterator<Item = Point<'a>>,
         source: Source,
         arrival: Arrival,
@@ -223,6 +244,7 @@ impl Pipeline {
             _ => self.max_resolution_s,
         };
         let turn = Turn {
+            names,
             source,
             at: arrival.at,
             oldest: arrival.unix_s.saturating_sub(age_max_s),
@@ -308,10 +330,18 @@ impl Pipeline {
         }
         let found = self.metrics.find(point.name, probe);
         let counts = &mut self.counts.rules;
-        let decided = found.and_then(|id| self.metrics.way(id, &self.rules, counts));
-        let way = match decided {
-            Some(metric) => Way::Known(metric?),
-            None => self.decide(point.name, probe, found)?,
+        let way = match (turn.names, found) {
+            (Names::Received, found) => {
+                match found.and_then(|id| self.metrics.way(id, &self.rules, counts)) {
+                    Some(metric) => Way::Known(metric?),
+                    None => self.decide(point.name, probe, found)?,
+                }
+            }
+            (Names::Stored, Some(id)) => match self.metrics.verdict(id, &self.rules) {
+                None => Way::Known(id),
+                Some(reason) => return Err(reason),
+            },
+            (Names::Stored, None) => self.judge_ruled(Cow::Borrowed(point.name)).1?,
         };
         let record = admit::admit(point.timestamp, point.value, turn.oldest)?;
         let (metric, name) = match &way {
@@ -703,6 +733,7 @@ enum Way<'n> {
 /// What is the same for all points of one call of [`Pipeline::append`].
 #[derive(Clone, Copy)]
 struct Turn {
+    names: Names,
     source: Source,
     at: Instant,
     /// Smallest timestamp that is accepted.

@@ -111,6 +111,27 @@ impl Rules {
         })
     }
 
+    /// As [`Rules::follow`], for a name that is text, and with what a rule makes of it
+    /// known to be a good name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rules::follow`] and [`Rules::check_name`].
+    pub fn stored<'n>(
+        &self,
+        name: &'n str,
+        fit: impl FnMut(usize),
+    ) -> Result<Cow<'n, str>, DropReason> {
+        match self.follow(name.as_bytes(), fit)? {
+            Cow::Borrowed(_) => Ok(Cow::Borrowed(name)),
+            Cow::Owned(stored) => {
+                self.check_name(&stored)?;
+                let stored = String::from_utf8(stored);
+                stored.map(Cow::Owned).map_err(|_| DropReason::NameInvalid)
+            }
+        }
+    }
+
     /// The operator's rules.
     pub fn list(&self) -> &[Rule] {
         &self.list

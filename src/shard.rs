@@ -31,7 +31,7 @@ use crate::budget::Budget;
 use crate::connection::{self, BUDGET_RETRY, Buffers, LOG_PERIOD, Slot};
 use crate::datagrams::{self, Delivery};
 use crate::logging::Throttle;
-use crate::pipeline::{Arrival, Pipeline};
+use crate::pipeline::{Arrival, Names, Pipeline};
 use crate::plane::{self, Accepted, Inbox, Listener, Sender, Stream};
 use crate::point::Point;
 use crate::redis::{self, LinkBoard};
@@ -299,7 +299,7 @@ async fn take_in(shard: Rc<Shard>, inbox: Inbox<Parcel>) {
         for points in parcel.points.chunks(PARCEL_TURN) {
             shard.wait_for_room(false).await;
             let started = Instant::now();
-            shard.append_owned(points, completion.clone());
+            shard.append_owned(Names::Stored, points, completion.clone());
             shard.note_work(started.elapsed());
             plane::let_others_run().await;
         }
@@ -492,10 +492,10 @@ impl Shard {
             // Whoever waited may have gone.
             let _ = reply.try_send(outcome);
         }));
-        self.append_owned(points, completion);
+        self.append_owned(Names::Received, points, completion);
     }
 
-    fn append_owned(&self, points: &[OwnedPoint], completion: Rc<Completion>) {
+    fn append_owned(&self, names: Names, points: &[OwnedPoint], completion: Rc<Completion>) {
         let points = points.iter().map(|point| Point {
             name: point.name.as_bytes(),
             timestamp: point.timestamp,
@@ -503,7 +503,8 @@ impl Shard {
         });
         let mut pipeline = self.pipeline.borrow_mut();
         let before = pipeline.brought(Source::Direct);
-        pipeline.append(points, Source::Direct, Arrival::now(), Some(completion));
+        let arrival = Arrival::now();
+        pipeline.append_under(names, points, Source::Direct, arrival, Some(completion));
         let brought = pipeline.brought(Source::Direct) - before;
         pipeline
             .talkers

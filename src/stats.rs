@@ -302,7 +302,7 @@ pub struct RuleCounts {
     /// `rename`, `drop` or `keep`.
     pub action: &'static str,
     /// Judgements in which it fitted: about one for each metric and shard, and again
-    /// when rules or lists have changed.
+    /// when rules or lists have changed; of points from Flux, one for each.
     pub judged: u64,
     /// Points for which it was the last rule that fitted: each in at most one rule.
     pub points: u64,
@@ -421,20 +421,35 @@ impl Default for Counts {
     }
 }
 
+impl Counts {
+    /// Adds what was counted elsewhere of those rules of the operator that are counted
+    /// here.
+    pub fn add_to_rules(&mut self, rules: &[RuleCounts]) {
+        for counts in rules {
+            if let Some(sum) = self.rules.iter_mut().find(|sum| sum.name == counts.name) {
+                sum.judged += counts.judged;
+                sum.points += counts.points;
+            }
+        }
+    }
+}
+
 impl AddAssign<&Self> for Counts {
     fn add_assign(&mut self, other: &Self) {
         for (sum, counts) in self.sources.iter_mut().zip(&other.sources) {
             *sum += counts;
         }
         for counts in &other.rules {
-            match self.rules.iter_mut().find(|sum| sum.name == counts.name) {
-                Some(sum) => {
-                    sum.judged += counts.judged;
-                    sum.points += counts.points;
-                }
-                None => self.rules.push(counts.clone()),
+            if !self.rules.iter().any(|sum| sum.name == counts.name) {
+                let (judged, points) = (0, 0);
+                self.rules.push(RuleCounts {
+                    judged,
+                    points,
+                    ..counts.clone()
+                });
             }
         }
+        self.add_to_rules(&other.rules);
         self.redis += &other.redis;
         // Both have the same bounds, which is the only way this can fail.
         let _ = self.latency_us.add(&other.latency_us);

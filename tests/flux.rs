@@ -5,6 +5,7 @@ mod bodies;
 mod delivery;
 mod hostile;
 mod last;
+mod names;
 
 use std::process::Command;
 
@@ -367,6 +368,17 @@ fn a_quota_bounds_the_metrics_of_a_prefix() {
     assert_eq!(send(KEY, json!([point("free.b"), point("other.b")])).0, 204);
     let members: Vec<String> = redis.run(&["SMEMBERS", "flux.quota.namespace_metrics.one"]);
     assert_eq!(members.len(), 2, "{members:?}");
+    let key = "flux.quota.namespace_rejected_metrics.one";
+    let rejected: std::collections::BTreeMap<String, u64> = redis.run(&["HGETALL", key]);
+    let names: Vec<&str> = rejected.keys().map(String::as_str).collect();
+    assert_eq!(names, ["one.c", "one.d", "one.e"]);
+    let minutes = now / 60 * 60..=now_s();
+    assert!(
+        rejected
+            .values()
+            .all(|at| minutes.contains(at) && at % 60 == 0),
+        "{rejected:?}"
+    );
     skyring.finish();
 }
 

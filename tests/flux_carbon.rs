@@ -499,3 +499,43 @@ fn fill(timestamp: u64, value: f64) -> Vec<u8> {
     packed.extend(float);
     packed
 }
+
+/// A reload can begin to aggregate.
+#[test]
+fn a_reload_has_points_aggregated() {
+    let redis = Redis::start();
+    let plan = plan(&redis).set("flux.grace_s", 0);
+    let mut skyring = plan.start();
+    let address = address(&skyring);
+    let send = |metric: &str| {
+        let now = now_s();
+        let point = |value: f64| json!({ "metric": metric, "timestamp": now, "value": value });
+        let body = json!({ "key": KEY, "metrics": [point(1.5), point(1.75)] });
+        assert_eq!(post(&address, body.to_string()).code, 204);
+        now
+    };
+    let now = send("web.before");
+    assert_eq!(
+        redis.series("web.before"),
+        fill(now, 1.5),
+        "the second is not newer"
+    );
+    let rules = "[{ namespace = 'web', interval = 1, method = ['sum'] }]";
+    plan.clone().set("flux.aggregate", rules).file();
+    skyring.process.signal(Signal::HUP);
+    eventually("the reload was told", || {
+        let told = skyring.told_of_reloads();
+        let line = told
+            .iter()
+            .find(|line| line.starts_with("flux.aggregate: "));
+        let line = line.ok_or_else(|| format!("{told:?}"))?;
+        assert!(!line.contains("restart"), "{line}");
+        Ok(())
+    });
+    let now = send("web.after");
+    eventually("the sum was stored", || {
+        let series = redis.series("web.after");
+        holds(series == fill(now, 3.25), || format!("{series:02x?}"))
+    });
+    skyring.finish();
+}

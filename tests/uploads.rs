@@ -14,7 +14,7 @@ use crate::fixture::http::{self, Answer};
 use crate::fixture::redis::Redis;
 use crate::fixture::run::printed;
 use crate::fixture::skyring::{Plan, Skyring};
-use crate::fixture::{eventually, holds, now_s};
+use crate::fixture::{eventually, free_port, holds, now_s};
 
 const NAMESPACE: &str = "test.uploads";
 const KEY: &str = "5a2ed463-a6de-4f5b-b0d8-2f3ab0ee9b29";
@@ -77,14 +77,19 @@ fn upload(skyring: &Skyring, form: &Form) -> Value {
 
 fn processed(skyring: &Skyring, id_key: &str) -> Value {
     eventually("the upload was processed", || {
-        let path = format!("/api?upload_status=true&upload_id_key={id_key}");
-        let answer = http::get(&flux(skyring), &path)?;
-        holds(answer.code == 200, || answer.body.clone())?;
-        let mut told: Value = serde_json::from_str(&answer.body).map_err(|e| e.to_string())?;
-        let status = told["data"]["upload"].take();
+        let status = status(skyring, id_key)?;
         holds(status["final_status"].is_string(), || status.to_string())?;
+        assert!(status["waiting"].is_null(), "{status}");
         Ok(status)
     })
+}
+
+fn status(skyring: &Skyring, id_key: &str) -> Result<Value, String> {
+    let path = format!("/api?upload_status=true&upload_id_key={id_key}");
+    let answer = http::get(&flux(skyring), &path)?;
+    holds(answer.code == 200, || answer.body.clone())?;
+    let mut told: Value = serde_json::from_str(&answer.body).map_err(|e| e.to_string())?;
+    Ok(told["data"]["upload"].take())
 }
 
 /// The points of a metric, as Python reads them.
@@ -597,4 +602,39 @@ fn an_upload_goes_on_after_the_server_was_killed() {
         .collect();
     assert!((333..=335).contains(&seconds.len()), "{}", seconds.len());
     assert_eq!(seconds.iter().map(|(_, value)| value).sum::<i64>(), 20_000);
+}
+
+/// Who asks learns at once that nothing goes on, and why.
+#[test]
+fn an_upload_that_waits_for_graphite_says_so() {
+    let redis = Redis::start();
+    let mut skyring = plan(&redis)
+        .set(
+            "graphite.carbon_pickle",
+            format!("'127.0.0.1:{}'", free_port()),
+        )
+        .set("flux.wait_s", 1)
+        .start();
+    let csv = csv("UTC", "%Y-%m-%d %H:%M:%S");
+    let answer = post(
+        &skyring,
+        &form(&[]).file("data_file", "data.csv", csv.as_bytes()),
+    );
+    assert_eq!(answer.code, 200, "{}", answer.body);
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    let id_key = told["data"]["upload_id_key"].as_str().unwrap();
+    eventually("the upload said that it waits", || {
+        let status = status(&skyring, id_key)?;
+        let waits = status["waiting"].as_str().unwrap_or_default();
+        holds(waits.contains("not delivered in time"), || {
+            status.to_string()
+        })?;
+        assert_eq!(status["status"], "pending");
+        holds(status["processing started at"].is_string(), || {
+            status.to_string()
+        })
+    });
+    // Nothing would take what it holds.
+    skyring.process.signal(Signal::KILL);
+    skyring.process.exit();
 }

@@ -8,6 +8,7 @@ mod faults;
 mod fetched;
 mod gate;
 mod kills;
+mod many;
 mod nginx;
 mod outages;
 mod shared;

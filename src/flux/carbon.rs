@@ -75,9 +75,11 @@ struct State {
     status: CarbonStatus,
 }
 
-/// Points that were queued together and are not yet in a frame.
+/// Points that were queued together and are not all in frames yet.
 struct Batch {
-    points: std::vec::IntoIter<OwnedPoint>,
+    points: Arc<[OwnedPoint]>,
+    /// The first that is not.
+    next: usize,
     done: Done,
 }
 
@@ -117,9 +119,10 @@ impl Carbon {
     /// When there is no room, or the server ends; `done` is not called then.
     pub fn queue(
         &self,
-        points: Vec<OwnedPoint>,
+        points: impl Into<Arc<[OwnedPoint]>>,
         done: impl FnOnce(bool) + Send + 'static,
     ) -> Result<(), Unavailable> {
+        let points: Arc<[OwnedPoint]> = points.into();
         if points.is_empty() {
             done(true);
             return Ok(());
@@ -139,7 +142,8 @@ impl Carbon {
         state.points += count;
         state.bytes += bytes;
         state.waiting.push_back(Batch {
-            points: points.into_iter(),
+            points,
+            next: 0,
             done: Box::new(done),
         });
         drop(state);

@@ -30,7 +30,6 @@ use super::keys::KeyStore;
 use super::populate::{self, Populate};
 use super::prometheus::Prometheus;
 use super::status::EndpointStatus;
-use super::store::Store;
 use super::uploads::Uploads;
 use super::{lock, metric_data, metric_data_post, prometheus, uploads};
 use crate::server::Handle;
@@ -57,8 +56,6 @@ pub struct Site {
     pub intake: Intake,
     /// Histories fetched by request.
     pub populate: Populate,
-    /// The way to Redis for what is neither points nor their last timestamps.
-    pub(super) store: Store,
     /// What remote write keeps.
     pub(super) prometheus: Prometheus,
     /// What uploads keep.
@@ -114,7 +111,6 @@ impl Site {
             force: RwLock::new(InForce::new(&settings)),
             endpoints: Mutex::default(),
             bodies: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
-            store: Store::new(&handle),
             prometheus: Prometheus::new(&settings),
             uploads: Uploads::new(&settings),
             handle,
@@ -154,13 +150,13 @@ impl Site {
         }
     }
 
-    /// Says that it is well, if Redis takes the key by which Skyline's Thunder knows.
-    pub async fn health(&self) -> Answer {
+    /// Says that it is well, if Redis takes the `key` by which Skyline's Thunder knows.
+    pub async fn health(&self, key: &str) -> Answer {
         let now = Clock::new(0).now;
         for _ in 0..HEALTH_ATTEMPTS {
             let told = async {
                 let mut connection = self.intake.redis().await?;
-                connection.set_ex::<_, _, ()>(LISTEN, now, KEPT_S).await
+                connection.set_ex::<_, _, ()>(key, now, KEPT_S).await
             };
             if told.await.is_ok() {
                 return Answer::json(StatusCode::OK, "{\"status\": \"ok\"}".to_owned());

@@ -1,5 +1,6 @@
 //! The one way in for points that do not come through a listener of the data plane.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use super::direct::{Arrived, Direct};
 use super::fill::Filler;
 use super::last::{Last, Passed};
 use super::lock;
+use super::names::Names;
 use super::status::FluxStatus;
 use crate::point::Number;
 use crate::server::Handle;
@@ -33,10 +35,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Of points that are all delivered.
 const ALL: Arrived<'static> = Arrived::Settled(&[]);
 
-/// A point under its final name, checked.
+/// A point that was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FluxPoint {
-    /// The metric's name, with its prefix.
+    /// The metric's name, with its prefix: the operator's rules are still to be followed,
+    /// unless it is one that Flux itself has made.
     pub metric: String,
     /// Seconds since 1970.
     pub timestamp: i64,
@@ -67,6 +70,12 @@ impl Origin {
         matches!(self, Self::Vista | Self::Populate)
     }
 
+    /// Whether its points have the names under which they are stored: they were made
+    /// of points that had them.
+    fn is_named(self) -> bool {
+        matches!(self, Self::Aggregate | Self::Fill)
+    }
+
     /// Whether `flux.aggregate` is meant for its points: not for history, nor for what
     /// is fetched at a frequency of its own.
     fn is_aggregated(self) -> bool {
@@ -81,7 +90,7 @@ pub struct Receipt {
     pub taken: u64,
     /// Points not newer than the last of their metric.
     pub already_received: u64,
-    /// Points of metrics that the skip lists name.
+    /// Points of metrics that the skip lists or a rule of the operator leave out.
     pub skipped: u64,
     /// Points older than `redis.full_duration_s`, where they go to the data plane.
     pub too_old: u64,
@@ -136,6 +145,7 @@ pub struct Intake {
 
 struct Shared {
     handle: Arc<Handle>,
+    names: Names,
     last: Last,
     aggregator: Arc<Aggregator>,
     filler: Arc<Filler>,
@@ -187,6 +197,7 @@ impl Intake {
         };
         let intake = Self {
             shared: Arc::new(Shared {
+                names: Names::new(handle.clone(), matches!(route, Route::Direct(_))),
                 handle,
                 last,
                 aggregator: Aggregator::new(flux),
@@ -232,13 +243,35 @@ impl Intake {
         points: Vec<FluxPoint>,
     ) -> Result<Receipt, Unavailable> {
         let is_done = !matches!(self.shared.route, Route::Carbon(_));
+        let (points, mut receipt) = self.name(origin, points);
         if !origin.is_aggregated() {
-            return self.take(origin, points, is_done, self.deadline()).await;
+            receipt.add(self.take(origin, points, is_done, self.deadline()).await?);
+            return Ok(receipt);
         }
         let (claim, others) = self.shared.aggregator.claim(points)?;
-        let mut receipt = self.take(origin, others, is_done, self.deadline()).await?;
+        receipt.add(self.take(origin, others, is_done, self.deadline()).await?);
         receipt.taken += claim.keep();
         Ok(receipt)
+    }
+
+    /// Points under the names under which they are stored, and what became of those that
+    /// have none.
+    fn name(&self, origin: Origin, mut points: Vec<FluxPoint>) -> (Vec<FluxPoint>, Receipt) {
+        let mut receipt = Receipt::default();
+        if !origin.is_named() {
+            let counts = &self.shared.counts;
+            self.shared.names.give(&mut points, |reason| {
+                counts.count_dropped(reason.as_str(), 1);
+                receipt.note(reason);
+            });
+        }
+        (points, receipt)
+    }
+
+    /// The name under which points of a metric are stored, as far as this server
+    /// decides that.
+    pub fn stored_name<'n>(&self, metric: &'n str) -> Cow<'n, str> {
+        self.shared.names.stored(metric)
     }
 
     /// What makes one point of several.
@@ -263,7 +296,8 @@ impl Intake {
         points: Vec<FluxPoint>,
     ) -> Result<Receipt, Unavailable> {
         let deadline = self.deadline();
-        let receipt = self.take(origin, points, true, deadline).await?;
+        let (points, mut receipt) = self.name(origin, points);
+        receipt.add(self.take(origin, points, true, deadline).await?);
         let written = timeout_at(deadline, self.shared.last.written()).await;
         written.map(|()| receipt).map_err(|_| late())
     }
@@ -275,7 +309,9 @@ impl Intake {
     ///
     /// When Redis cannot be asked.
     pub async fn last(&self, metrics: &[&str]) -> redis::RedisResult<Vec<Option<i64>>> {
-        self.shared.last.last(metrics).await
+        let names: Vec<Cow<'_, str>> = metrics.iter().map(|it| self.stored_name(it)).collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        self.shared.last.last(&names).await
     }
 
     /// A connection to Redis for what is beside the data. Others use it too, so nothing
@@ -414,13 +450,13 @@ impl Intake {
                 Ok(direct.send(points, move |points, arrived| load.arrived(points, arrived)))
             }
             Route::Carbon(carbon) => {
-                let kept: Arc<[OwnedPoint]> = points.clone().into();
-                let (done, all) = (load.clone(), kept.clone());
-                let queued = carbon.queue(points, move |is_delivered| {
+                let points: Arc<[OwnedPoint]> = points.into();
+                let (done, all) = (load.clone(), points.clone());
+                let queued = carbon.queue(points.clone(), move |is_delivered| {
                     done.arrived(&all, if is_delivered { ALL } else { Arrived::Ended });
                 });
                 if queued.is_err() {
-                    load.settle(&kept, None);
+                    load.settle(&points, None);
                     counts.on_the_way.fetch_sub(count, Ordering::Relaxed);
                 }
                 queued.map(|()| 1)
@@ -525,12 +561,8 @@ impl Load {
         let mut has_ended = false;
         for (_, reason) in missing {
             counts.count_dropped(reason.as_str(), 1);
-            match reason {
-                DropReason::Shutdown => has_ended = true,
-                DropReason::Skipped => receipt.skipped += 1,
-                DropReason::TooOld => receipt.too_old += 1,
-                _ => receipt.refused += 1,
-            }
+            has_ended |= *reason == DropReason::Shutdown;
+            receipt.note(*reason);
         }
         if has_ended {
             return Part::Ended;
@@ -546,6 +578,15 @@ impl Counts {
 }
 
 impl Receipt {
+    /// Adds a point that is not stored.
+    fn note(&mut self, reason: DropReason) {
+        match reason {
+            DropReason::Skipped | DropReason::Rule => self.skipped += 1,
+            DropReason::TooOld => self.too_old += 1,
+            _ => self.refused += 1,
+        }
+    }
+
     fn add(&mut self, part: Self) {
         self.taken += part.taken;
         self.already_received += part.already_received;

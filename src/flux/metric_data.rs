@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 
 use super::answer::{Answer, json_text};
 use super::checks::{self, Clock};
-use super::http::{InForce, Site};
+use super::http::{InForce, LISTEN, Site};
 use super::json::Json;
 use super::keys::Grant;
 use super::points::{self, Taken};
@@ -40,7 +40,7 @@ async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
     let clock = Clock::new(force.settings.flux.max_age_s);
     let pairs = pairs(request.uri.query().unwrap_or_default());
     let Some(asked) = read(&force, clock, &pairs).await? else {
-        return Ok(site.health().await);
+        return Ok(site.health(LISTEN).await);
     };
     let no = |reason, what| Answer::bad(reason, &format!("no {what} parameter passed"));
     let grant = asked.grant.ok_or_else(|| no("invalid_key", "key"))?;

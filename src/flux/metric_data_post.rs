@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, json_text};
 use super::checks::{self, Clock};
-use super::http::{InForce, Site};
+use super::http::{InForce, LISTEN, Site};
 use super::json::Json;
 use super::keys::Grant;
 use super::points::{self, Taken};
@@ -51,7 +51,7 @@ async fn take(site: &Site, request: Request) -> Result<Answer, Answer> {
     let force = site.force();
     let (mut checked, prefix) = match read(site, &force, request).await? {
         Read::Answer(answer) => return Ok(answer),
-        Read::Health => return Ok(site.health().await),
+        Read::Health => return Ok(site.health(LISTEN).await),
         Read::Points(checked, prefix) => (checked, prefix),
     };
     let submitted = checked.len();
@@ -120,11 +120,15 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
     Ok(Read::Answer(test_answer(&grant, &checked)))
 }
 
-/// Leaves out what the skip lists name; returns how many those were.
+/// Leaves out what the skip lists name, by the names under which it would be stored;
+/// returns how many those were.
 fn skip(site: &Site, checked: &mut Vec<Checked>) -> usize {
     let before = checked.len();
     let rules = site.handle.rules();
-    checked.retain(|checked| !rules.is_skipped(checked.point.metric.as_bytes()));
+    checked.retain(|checked| {
+        let stored = rules.stored(&checked.point.metric, |_| {});
+        !stored.is_ok_and(|stored| rules.is_skipped(stored.as_bytes()))
+    });
     let skipped = before - checked.len();
     site.count_refused(ENDPOINT, "skipped", skipped as u64);
     skipped

@@ -37,6 +37,8 @@ use guard::{Bounds, Guard};
 use message::{BadBody, Series, TimeSeries};
 use select::{BadHeader, Selection};
 
+/// The key by which Skyline knows that it lives.
+const LIVES: &str = "flux.prometheus";
 /// The endpoint's name.
 const ENDPOINT: &str = "prometheus/write";
 /// When it is worth trying again after VictoriaMetrics was away.
@@ -116,7 +118,7 @@ async fn write(site: Arc<Site>, request: Request) -> Answer {
 async fn take(site: &Arc<Site>, request: Request) -> Result<Answer, Answer> {
     let query = request.uri().query().unwrap_or_default();
     if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "status") {
-        return Ok(health(site).await);
+        return Ok(site.health(LIVES).await);
     }
     let Some(victoria) = site.prometheus.victoria.clone() else {
         let message = "victoriametrics.url is not set: labelled metrics have nowhere to go";
@@ -446,20 +448,6 @@ fn not_taken(failure: &Failure) -> Answer {
     match failure {
         Failure::Away(_) => Answer::try_later("victoriametrics_away", &failure.to_string(), RETRY),
         Failure::Refused(_) => Answer::bad("victoriametrics_refused", &failure.to_string()),
-    }
-}
-
-/// Says that the endpoint lives, in Redis too.
-async fn health(site: &Site) -> Answer {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let mut command = redis::cmd("SETEX");
-    command
-        .arg("flux.prometheus")
-        .arg(120)
-        .arg(now.map_or(0, |now| now.as_secs()));
-    match site.store.query::<()>(command).await {
-        Ok(()) => Answer::json(StatusCode::OK, "{\"status\": \"ok\"}".to_owned()),
-        Err(_) => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR).because("redis_away"),
     }
 }
 

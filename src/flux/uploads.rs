@@ -153,7 +153,7 @@ async fn take(site: &Arc<Site>, settings: &Settings, request: Request) -> Result
     }
     let status = job.status(settings);
     // Without one, nobody would learn what becomes of it.
-    let written = status.write(&site.store).await;
+    let written = status.write(&site.intake).await;
     written.map_err(|_| Answer::try_later("redis_away", "redis is away", RETRY))?;
     let directory = uploads.directory.clone();
     let keeping = tokio::task::spawn_blocking(move || form.incoming.keep(&directory, job)).await;
@@ -285,7 +285,7 @@ async fn upload_status(site: Arc<Site>, request: Request) -> Answer {
     };
     let is_good = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let status = match id_key.len() <= 300 && id_key.chars().all(is_good) {
-        true => Status::read(&site.store, &id_key).await,
+        true => Status::read(&site.intake, &id_key).await,
         false => Ok(None),
     };
     match status {

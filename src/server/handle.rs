@@ -26,7 +26,7 @@ use crate::self_metrics::SelfMetricsStatus;
 use crate::settings::Settings;
 use crate::shard::{Common, Message, OwnedPoint, Parcel};
 use crate::side_keys::SideKeysStatus;
-use crate::stats::{Counts, Source};
+use crate::stats::{Counts, RuleCounts, Source};
 use crate::status::{
     self, LatencyBuckets, LatencyStatus, ListenerStatus, RedisStatus, RuleStatus, Status,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Boards {
     pub flux: Arc<Mutex<FluxStatus>>,
     /// Fills in what Flux counts at the moment.
     pub flux_now: Mutex<Option<Show>>,
+    /// What Flux counts of the operator's rules.
+    pub flux_rules: Mutex<Vec<RuleCounts>>,
     pub vista: Arc<Mutex<VistaStatus>>,
     pub history: history::Board,
 }
@@ -198,7 +200,8 @@ impl Handle {
     /// What the server says of itself, at this moment.
     pub fn status(&self) -> Status {
         let by_shard = self.shard_counts();
-        let counts = sum(&by_shard);
+        let mut counts = sum(&by_shard);
+        counts.add_to_rules(&lock(&self.boards.flux_rules));
         let states = self.common.board.states();
         let (state, reason) = self.judge(&states, &counts);
         let draining = self.draining.load(Ordering::Relaxed);

@@ -59,7 +59,8 @@ pub struct OwnedPoint {
     pub value: Number,
 }
 
-/// Points from inside the process, and who is told what became of them.
+/// Points from inside the process under the names under which they are stored, and who
+/// is told what became of them.
 pub struct Parcel {
     pub(super) points: Arc<[OwnedPoint]>,
     pub(super) tell: Option<Tell>,

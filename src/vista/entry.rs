@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::logging::printable;
+use crate::rules::Rules;
 use crate::settings::{Fetch, RemoteHostType, Settings, Several};
 use crate::source::graphite::{self, Render};
 use crate::source::{Site, prometheus};
+use crate::stats::DropReason;
 
 /// Longest name of one part of a metric, which is a file or directory of Graphite.
 const PART_BYTES_MAX: usize = 250;
@@ -63,26 +65,29 @@ pub struct Disabled {
 /// What became of an entry of `vista.fetch`.
 pub type Checked = Result<Arc<Entry>, Box<Disabled>>;
 
-/// Judges every entry, in their order. Of two that would have the same name, the first
-/// keeps it.
+/// Judges every entry, in their order. Of two that would be stored under the same name,
+/// the first keeps it.
 pub fn check(settings: &Settings) -> Vec<Checked> {
+    // On the way to carbon names stay as they are.
+    let is_direct = settings.graphite.carbon_pickle.is_none();
+    let rules = is_direct.then(|| Rules::new(settings));
     let mut names: HashMap<String, usize> = HashMap::new();
     let fetches = settings.vista.fetch.iter().enumerate();
     let checked = fetches.map(|(index, fetch)| {
         let entry = judge(fetch, settings.horizon.name_bytes_max).and_then(|entry| {
-            match names.get(&entry.metric) {
+            let stored = stored(rules.as_ref(), &entry.metric)?;
+            match names.get(&stored) {
                 Some(first) => Err(format!(
-                    "entry {} has the same name, {}: give one of them another graphite_target or \
-                     namespace_prefix",
+                    "entry {} has the same name, {stored}: give one of them another \
+                     graphite_target or namespace_prefix",
                     first + 1,
-                    entry.metric
                 )),
-                None => Ok(entry),
+                None => Ok((entry, stored)),
             }
         });
         match entry {
-            Ok(entry) => {
-                names.insert(entry.metric.clone(), index);
+            Ok((entry, stored)) => {
+                names.insert(stored, index);
                 Ok(Arc::new(entry))
             }
             Err(fault) => Err(Box::new(Disabled {
@@ -93,6 +98,21 @@ pub fn check(settings: &Settings) -> Vec<Checked> {
         }
     });
     checked.collect()
+}
+
+/// The name under which a metric is stored, by the operator's rules.
+fn stored(rules: Option<&Rules>, metric: &str) -> Result<String, String> {
+    let Some(rules) = rules else {
+        return Ok(metric.to_owned());
+    };
+    match rules.stored(metric, |_| {}) {
+        Ok(stored) => Ok(stored.into_owned()),
+        Err(DropReason::Rule) => Err(format!("a [[rule]] drops {metric}")),
+        Err(reason) => Err(format!(
+            "a [[rule]] makes a bad name of {metric}: {}",
+            reason.as_str()
+        )),
+    }
 }
 
 /// What an entry is called that has no good name.
@@ -445,5 +465,33 @@ pub(crate) mod tests {
         assert!(checked[0].as_ref().unwrap().has_history);
         assert!(!checked[1].as_ref().unwrap().has_history);
         assert_eq!(checked[1].as_ref().unwrap().notes.len(), 1);
+    }
+
+    // Both would have one last point, and one of them would never be newer.
+    #[test]
+    fn names_are_compared_as_rules_make_them_where_points_are_stored_directly() {
+        let entries = ["web1.load", "web2.load", "probe.x", "db.load"];
+        let tables = entries.map(|target| {
+            let table = table("graphite", target, "");
+            format!("[[vista.fetch]]\n{table}\n")
+        });
+        let rules = "[[rule]]\nmatch = '^web\\d\\.'\naction = 'rename'\nto = 'web.'\n\
+                     [[rule]]\nprefix = 'probe.'\naction = 'drop'\n";
+        let faults = |more: &str| -> Vec<String> {
+            let checked = check(&settings(&format!("{}{rules}{more}", tables.concat())));
+            let fault = |entry: Checked| entry.map_or_else(|it| it.fault, |_| String::new());
+            checked.into_iter().map(fault).collect()
+        };
+        let told = faults("");
+        assert!(
+            told[1].starts_with("entry 1 has the same name, web.load"),
+            "{told:?}"
+        );
+        assert_eq!(told[2], "a [[rule]] drops probe.x");
+        assert_eq!((&*told[0], &*told[3]), ("", ""));
+        assert_eq!(
+            faults("[graphite]\ncarbon_pickle = '127.0.0.1:2004'\n"),
+            ["", "", "", ""]
+        );
     }
 }

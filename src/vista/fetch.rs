@@ -124,7 +124,12 @@ impl Tools {
         }
         let mut redis = self.intake.redis().await?;
         let namespace = &settings.redis.namespace;
-        let stored = populate::last::stored(&mut redis, namespace, metrics).await?;
+        let names: Vec<_> = metrics
+            .iter()
+            .map(|metric| self.intake.stored_name(metric))
+            .collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let stored = populate::last::stored(&mut redis, namespace, &names).await?;
         let both = noted.into_iter().zip(stored);
         Ok(both.map(|(noted, stored)| noted.max(stored)).collect())
     }
@@ -292,7 +297,9 @@ fn told_of_refusals(mut outcomes: Vec<Outcome>, receipt: &Receipt) -> Vec<Outcom
         // Of some it cannot be told whose they were.
         if refused >= sent {
             looked.note = match receipt {
-                Receipt { skipped: 1.., .. } => "its points are not stored: horizon.skip names it",
+                Receipt { skipped: 1.., .. } => {
+                    "its points are not stored: horizon.skip or a rule leaves it out"
+                }
                 Receipt { too_old: 1.., .. } => {
                     "its points are not stored: they are older than redis.full_duration_s"
                 }

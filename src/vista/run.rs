@@ -1,5 +1,6 @@
 //! The loop that takes jobs from the core, has them done, and settles them.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -149,11 +150,14 @@ impl Runner {
         tell_of(&checked);
         let rules = self.handle.rules();
         let elsewhere = |metric: &str| {
+            // Who owns the name under which Horizon stores it gets its points.
+            let stored = rules.stored(metric, |_| {});
+            let stored = stored.unwrap_or(Cow::Borrowed(metric));
             let owners = rules.owners();
-            if owners.are_we(metric.as_bytes()) {
+            if owners.are_we(stored.as_bytes()) {
                 return None;
             }
-            owners.owner(metric.as_bytes()).map(str::to_owned)
+            owners.owner(stored.as_bytes()).map(str::to_owned)
         };
         self.core.load(limits(&settings), checked, elsewhere);
         self.tidings.metrics = self.core.metrics();

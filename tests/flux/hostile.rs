@@ -286,7 +286,8 @@ fn hostile_bodies_cost_themselves_alone() {
 }
 
 /// A thousand connections that send a byte and then nothing, half of them in the head
-/// and half in the body, while good clients are served.
+/// and half in the body, while good clients are served. Both are told; who has begun
+/// nothing, or has had its answer, is just closed.
 #[test]
 fn a_thousand_slow_connections_keep_nobody_waiting() {
     allow_many_files();
@@ -296,7 +297,14 @@ fn a_thousand_slow_connections_keep_nobody_waiting() {
         .set("flux.body_s", 5)
         .start();
     let address = address(&skyring);
-    let slow: Vec<TcpStream> = (0..1000)
+    let mut idle = [
+        TcpStream::connect(&address).unwrap(),
+        TcpStream::connect(&address).unwrap(),
+    ];
+    idle[1]
+        .write_all(b"GET /metric_data?status=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut slow: Vec<TcpStream> = (0..1000)
         .map(|at| {
             let mut stream = TcpStream::connect(&address).unwrap();
             let text: &[u8] = match at % 2 {
@@ -315,7 +323,18 @@ fn a_thousand_slow_connections_keep_nobody_waiting() {
         let open = open(&skyring);
         holds(open == 0, || open.to_string())
     });
-    drop(slow);
+    let read = |stream: &mut TcpStream| {
+        let mut answer = String::new();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for stream in &mut slow {
+        let answer = read(stream);
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert_eq!(answers(&answer), 1, "{answer}");
+    }
+    assert_eq!(idle.each_mut().map(|stream| answers(&read(stream))), [0, 1]);
     assert_eq!(redis.keys().len(), 50);
     skyring.finish();
 }

@@ -43,9 +43,10 @@ fn history_that_is_broken_off_goes_on_where_it_was() {
     let now = minute();
     let begin = now - 3 * DAY_S - HOUR_S;
     let web = GraphiteWeb::start();
-    // It goes on into the future, so that each minute has its point when it is over.
+    // Both go on into the future, so that each minute has its points when it is over:
+    // Prometheus would else repeat its last value for the five minutes behind.
     write(&web, "a", 60, begin..now + HOUR_S);
-    let server = prometheus(begin..now);
+    let server = prometheus(begin..now + HOUR_S);
     let redis = Redis::start();
     let entries = [
         entry(

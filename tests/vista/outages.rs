@@ -5,6 +5,7 @@ use super::world::World;
 use super::{DAY_S, HOUR_S, assert_series, entry, minute, plan, prometheus, records, write};
 use crate::fixture::graphite_web::GraphiteWeb;
 use crate::fixture::redis::Redis;
+use crate::fixture::{eventually, holds};
 
 /// Both kinds of source away for so long; and one that is not, if that is not too long to
 /// see all of its minutes.
@@ -52,7 +53,11 @@ fn outage(outage_s: i64) {
     world.wait_for(0, "the source was good again", |entry| {
         entry["state"] == "ok"
     });
-    assert_eq!(world.status()["populates"], 2);
+    // It is told up to a second later.
+    eventually("both gaps were filled as histories", || {
+        let populates = &world.status()["populates"];
+        holds(*populates == 2, || populates.to_string())
+    });
     world.finish();
 }
 

@@ -83,11 +83,12 @@ fn what_python_s_vista_has_left_is_delivered_and_removed() {
         "graphite_target = 'other'",
     )];
     let world = World::start(&plan(&redis, &entries), begin + 20);
+    // Redis may have been away when it was asked first: it is asked again after a while.
+    world.run_for(180);
     eventually("the queue was gone", || {
         let left: i64 = redis.run(&["EXISTS", "vista.fetcher.metrics.json"]);
         holds(left == 0, || left.to_string())
     });
-    world.run_for(180);
     for (metric, at) in [("vista.a.b", begin - 1200), ("vista.gone", begin - 900)] {
         let points = serde_json::json!([(at, 1.5), (at + 120, 2.5)]);
         assert_series(&redis, metric, &pack(&points));
@@ -98,4 +99,37 @@ fn what_python_s_vista_has_left_is_delivered_and_removed() {
         &records((begin - 600..begin + 180).step_by(60)),
     );
     world.finish();
+}
+
+// Several ends of the server, between a point and its note, and a rule that would rename
+// what it has made: nothing is fetched twice, and all of it has the new name.
+#[test]
+fn a_renamed_metric_goes_on_where_its_series_ends() {
+    let begin = minute() - HOUR_S;
+    let web = GraphiteWeb::start();
+    for metric in ["a.b", "plain"] {
+        write(&web, metric, 60, begin - 6 * HOUR_S..begin + HOUR_S);
+    }
+    let redis = Redis::start();
+    let more = "populate_at_resolutions = ['2hours']";
+    let entries = [
+        entry(&web.url(), "graphite", "a.b", more),
+        entry(&web.url(), "graphite", "plain", ""),
+    ];
+    let plan =
+        plan(&redis, &entries).set("rule", "[{ match = '^', action = 'rename', to = 'dc1.' }]");
+    for round in 0..3 {
+        let world = World::start(&plan, begin + 20 + 300 * round);
+        world.run_for(260);
+        world.finish();
+        for metric in ["a.b", "dc1.a.b", "plain", "dc1.plain"] {
+            redis.run::<i64>(&["HDEL", "flux.last.metric_data", metric]);
+            redis.run::<i64>(&["DEL", &format!("flux.last.{metric}")]);
+        }
+    }
+    let stored = ["dc1.a.b", "dc1.plain"].map(str::to_owned);
+    assert_eq!(redis.keys(), BTreeSet::from(stored));
+    super::assert_whole(&redis, "dc1.a.b", begin - 2 * HOUR_S, begin + 840);
+    let plain = records((begin - 600..begin + 840).step_by(60));
+    assert_series(&redis, "dc1.plain", &plain);
 }

@@ -202,8 +202,8 @@ fn plan_over(
         .set("vista.fetch", format!("[{}]", entries.join(", ")))
 }
 
-// In a cluster each entry is fetched by the owner of its name alone; it goes to
-// Graphite, whose relays know the owner.
+// In a cluster each entry is fetched by the owner of its name alone, the one that rules
+// have made of it; it goes to Graphite, whose relays know the owner.
 #[test]
 fn nodes_share_the_entries_and_deliver_to_graphite() {
     let begin = minute() - HOUR_S;
@@ -219,8 +219,14 @@ fn nodes_share_the_entries_and_deliver_to_graphite() {
     let carbon = CarbonCache::start();
     let redis = Redis::start();
     let plan = plan(&redis, &entries)
+        .set("rule", "[{ prefix = 'm', action = 'rename', to = 'w.m' }]")
         .set("cluster.shards", "{ a = 0, b = 1 }")
         .set("graphite.carbon_pickle", format!("'{}'", carbon.pickle()));
+    let owner = |metric: &str| {
+        let file = plan.clone().set("cluster.node", "'a'").file();
+        let ended = run(&["owner", metric, "--config", file.to_str().unwrap()], b"");
+        ended.stdout.trim_end().replace(&format!("{metric} "), "")
+    };
     let mut fetched = Vec::new();
     for node in ["a", "b"] {
         let world = World::start(
@@ -237,10 +243,12 @@ fn nodes_share_the_entries_and_deliver_to_graphite() {
             Ok(entries)
         });
         for entry in entries {
+            let metric = entry["metric"].as_str().unwrap();
             if entry["state"] == "ok" {
-                fetched.push(entry["metric"].as_str().unwrap().to_owned());
+                assert_eq!(owner(metric), node, "{entry}");
+                fetched.push(metric.to_owned());
             } else {
-                assert_ne!(entry["node"], node, "{entry}");
+                assert_eq!(entry["node"], owner(metric), "{entry}");
             }
         }
         world.finish();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +51,9 @@ struct Frame {
     /// Of those whose last point is in this frame.
     done: Vec<Done>,
 }
+
+/// Points of a batch.
+type Piece = (Arc<[OwnedPoint]>, Range<usize>);
 
 /// A connection whose other side has closed after ours.
 struct Previous {
@@ -251,14 +255,18 @@ impl Delivery {
 
     /// Makes frames of the first points that wait; false if there are none.
     fn make_frames(&mut self) -> bool {
-        let (points, done) = take(&mut self.shared.lock().waiting);
+        let (pieces, done) = take(&mut self.shared.lock().waiting);
+        let points = pieces
+            .iter()
+            .flat_map(|(points, range)| &points[range.clone()]);
+        let points: Vec<&OwnedPoint> = points.collect();
         let mut rest = points.as_slice();
         for bytes in carbon::frames(&points) {
             let (own, after) = rest.split_at(carbon::fitting(rest));
             rest = after;
             let frame = Frame {
                 points: own.len() as u64,
-                cost: own.iter().map(point_bytes).sum(),
+                cost: own.iter().copied().map(point_bytes).sum(),
                 was_written: false,
                 done: Vec::new(),
                 bytes: match bytes {
@@ -386,23 +394,26 @@ impl State {
 
 /// Takes the first points, as many as fit one frame, and what is to be called once
 /// they are delivered.
-fn take(waiting: &mut VecDeque<Batch>) -> (Vec<OwnedPoint>, Vec<Done>) {
-    let (mut points, mut done) = (Vec::new(), Vec::new());
-    let mut bytes = 0;
+fn take(waiting: &mut VecDeque<Batch>) -> (Vec<Piece>, Vec<Done>) {
+    let (mut pieces, mut done) = (Vec::new(), Vec::new());
+    let (mut count, mut bytes) = (0, 0);
     while let Some(batch) = waiting.front_mut() {
-        while points.len() < FRAME_POINTS_MAX && bytes < FRAME_BYTES_MAX as u64 {
-            let Some(point) = batch.points.next() else {
+        let from = batch.next;
+        while count < FRAME_POINTS_MAX && bytes < FRAME_BYTES_MAX as u64 {
+            let Some(point) = batch.points.get(batch.next) else {
                 break;
             };
-            bytes += point_bytes(&point);
-            points.push(point);
+            bytes += point_bytes(point);
+            count += 1;
+            batch.next += 1;
         }
-        if batch.points.len() > 0 {
+        pieces.push((batch.points.clone(), from..batch.next));
+        if batch.next < batch.points.len() {
             break;
         }
         done.extend(waiting.pop_front().map(|batch| batch.done));
     }
-    (points, done)
+    (pieces, done)
 }
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {

@@ -65,7 +65,7 @@ impl Rig {
         let tell = self.tell.clone();
         let done = move |good| tell.send((first, good)).unwrap();
         self.carbon
-            .queue((first..first + count).map(point).collect(), done)
+            .queue((first..first + count).map(point).collect::<Vec<_>>(), done)
     }
 
     fn outcome(&self) -> (u64, bool) {
@@ -287,8 +287,14 @@ fn behind_the_bound_there_is_no_room_until_carbon_has_read() {
                 retry_after: RETRY_AFTER
             }
         );
-        assert_eq!(read_to_end(first), (0..10).collect::<Vec<u64>>());
-        let second = rig.accept();
+        let mut read = read_to_end(first);
+        let mut second = rig.accept();
+        // What was queued first may have gone alone: it is more than half of the room.
+        if read.len() < 10 {
+            read.extend(read_to_end(second));
+            second = rig.accept();
+        }
+        assert_eq!(read, (0..10).collect::<Vec<u64>>());
         assert_eq!([rig.outcome(), rig.outcome()], [(0, true), (6, true)]);
         // More than ever fits is taken when there is nothing else.
         eventually("there was room", || rig.queue(10, 100).ok());

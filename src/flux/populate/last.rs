@@ -35,7 +35,8 @@ pub(super) async fn last(
     let noted = noted.into_iter().next().flatten();
     if settings.graphite.carbon_pickle.is_none() {
         let mut redis = shared.intake.redis().await.map_err(refused)?;
-        let stored = stored(&mut redis, &settings.redis.namespace, &[&job.metric]).await;
+        let metric = shared.intake.stored_name(&job.metric);
+        let stored = stored(&mut redis, &settings.redis.namespace, &[&metric]).await;
         return Ok(noted.max(stored.map_err(refused)?.into_iter().next().flatten()));
     }
     if noted.is_some() {

@@ -204,7 +204,7 @@ impl Work<'_> {
             let receipt = self.hand_over(some).await?;
             if receipt.skipped >= some.len() as u64 {
                 return Err(Fault {
-                    why: "the skip lists name the metric".to_owned(),
+                    why: "the skip lists or a rule leave the metric out".to_owned(),
                     may_pass: false,
                 });
             }

@@ -2,10 +2,10 @@
 //! form and the words of Skyline, and the same as JSON.
 
 use jiff::Zoned;
-use redis::RedisResult;
+use redis::{AsyncCommands, RedisResult};
 use serde_json::{Map, Value};
 
-use crate::flux::store::Store;
+use crate::flux::Intake;
 use crate::literal;
 
 /// How long Redis keeps it, in seconds.
@@ -48,6 +48,11 @@ impl Status {
         }
     }
 
+    /// Takes an item away.
+    pub fn remove(&mut self, name: &str) {
+        self.items.remove(name);
+    }
+
     /// Sets an item to the time of this host.
     pub fn set_now(&mut self, name: &str) {
         self.set(name, Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string());
@@ -58,11 +63,10 @@ impl Status {
     /// # Errors
     ///
     /// Redis's.
-    pub async fn write(&self, store: &Store) -> RedisResult<()> {
-        let mut command = redis::cmd("SETEX");
+    pub async fn write(&self, intake: &Intake) -> RedisResult<()> {
         let text = literal::repr(&Value::Object(self.items.clone()));
-        command.arg(key(&self.id_key)).arg(KEPT_S).arg(text);
-        store.query(command).await
+        let mut redis = intake.redis().await?;
+        redis.set_ex(key(&self.id_key), text, KEPT_S).await
     }
 
     /// Reads one; `None` if there is none of this key.
@@ -70,10 +74,8 @@ impl Status {
     /// # Errors
     ///
     /// Redis's.
-    pub async fn read(store: &Store, id_key: &str) -> RedisResult<Option<Value>> {
-        let mut command = redis::cmd("GET");
-        command.arg(key(id_key));
-        let text: Option<String> = store.query(command).await?;
+    pub async fn read(intake: &Intake, id_key: &str) -> RedisResult<Option<Value>> {
+        let text: Option<String> = intake.redis().await?.get(key(id_key)).await?;
         Ok(text.map(|text| {
             let parsed = literal::parse_within(&text, usize::MAX);
             parsed.unwrap_or(Value::String(text))

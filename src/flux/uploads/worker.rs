@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use redis::{AsyncCommands, RedisResult};
 use tokio::sync::mpsc;
 
 use super::archive::{self, Unpacked, extension, unpack};
@@ -84,6 +85,7 @@ async fn process(site: &Arc<Site>, job: Job) -> Result<(), Stopped> {
         job,
     };
     work.status.set_now("processing started at");
+    work.tell(true).await;
     let good = work.files().await?;
     let (status, last) = match good {
         Some(true) => ("complete", "complete"),
@@ -378,24 +380,28 @@ impl Work {
             return Err(Stopped);
         }
         self.status.set("waiting", why);
+        self.tell(true).await;
         tokio::time::sleep(time).await;
+        self.status.remove("waiting");
         Ok(())
     }
 
     /// Points may have come behind newer ones: Skyline's analysis is asked to put the
     /// series in order.
     async fn have_sorted(&self, metric: &str) {
-        let mut command = redis::cmd("SADD");
-        command.arg("flux.sort_and_dedup.metrics").arg(metric);
         // Roomba puts them in order too.
-        let _ = self.site.store.query::<()>(command).await;
+        if let Ok(mut redis) = self.site.intake.redis().await {
+            let metric = self.site.intake.stored_name(metric);
+            let key = "flux.sort_and_dedup.metrics";
+            let _: RedisResult<()> = redis.sadd(key, &*metric).await;
+        }
     }
 
     /// Writes the status, unless that was done just now.
     async fn tell(&mut self, is_due: bool) {
         if is_due || self.written.elapsed() > STATUS_EVERY {
             self.written = Instant::now();
-            if let Err(error) = self.status.write(&self.site.store).await {
+            if let Err(error) = self.status.write(&self.site.intake).await {
                 tracing::debug!(%error, "the status of an upload could not be written");
             }
         }
@@ -413,7 +419,7 @@ impl Work {
                     .set("warning", format!("the files could not be saved: {error}"));
             }
         }
-        while self.status.write(&self.site.store).await.is_err() {
+        while self.status.write(&self.site.intake).await.is_err() {
             self.wait("redis", Duration::from_secs(1)).await?;
         }
         let directory = self.job.directory;
