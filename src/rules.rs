@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use aho_corasick::AhoCorasick;
 use memchr::memmem;
-use regex::bytes::Regex;
 
 use rule::{Rule, Step};
 
@@ -306,7 +306,7 @@ pub(crate) struct Patterns {
     elements: Vec<Vec<Box<[u8]>>>,
     /// Finds the longest element of any pattern, without which none fits, in one pass;
     /// `None` if that could be anything.
-    hint: Option<Regex>,
+    hint: Option<AhoCorasick>,
 }
 
 impl Patterns {
@@ -345,13 +345,13 @@ impl Patterns {
 }
 
 /// Either way to fit needs each element of the pattern to be somewhere in the name.
-fn hint(texts: &[String]) -> Option<Regex> {
+fn hint(texts: &[String]) -> Option<AhoCorasick> {
     let longest = texts.iter().map(|text| {
         let longest = text.split('.').max_by_key(|element| element.len());
         longest.filter(|element| !element.is_empty())
     });
-    let longest: Option<Vec<String>> = longest.map(|text| Some(regex::escape(text?))).collect();
-    Regex::new(&longest?.join("|")).ok()
+    let longest: Option<Vec<&str>> = longest.collect();
+    AhoCorasick::new(longest?).ok()
 }
 
 fn dotted(name: &[u8]) -> impl Iterator<Item = &[u8]> {

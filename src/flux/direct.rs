@@ -1,8 +1,9 @@
 //! The way to the data plane: each metric by one lane, which leads to one shard, so
 //! that the order of its points is kept.
 //!
-//! What is handed over while parcels of a lane are under way waits, and goes with the
-//! next one: requests that come at once share batches.
+//! What is handed over waits until all requests that are there at this moment have been
+//! looked at, and while parcels of its lane are under way, and goes with the next one:
+//! requests that come at once share batches, and the shard is woken once for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -11,7 +12,9 @@ use std::sync::{Arc, Mutex};
 
 use foldhash::fast::FixedState;
 use tokio::runtime::Handle as Runtime;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::yield_now;
 
 use super::lock;
 use crate::batch::Outcome;
@@ -65,11 +68,12 @@ struct Report {
 /// See the module.
 pub(super) struct Direct {
     lanes: Arc<Vec<Mutex<Lane>>>,
-    reports: UnboundedSender<Report>,
+    loaded: Arc<Notify>,
 }
 
 impl Direct {
-    /// Opens the lanes, and starts the task that tells what became of points.
+    /// Opens the lanes, and starts the tasks that send what waits, and tell what became
+    /// of points.
     pub fn start(runtime: &Runtime, handle: &Handle) -> Self {
         // The word that no more will come has room too.
         let ways = handle.ways_in(UNDER_WAY + 1);
@@ -83,8 +87,14 @@ impl Direct {
         let lanes: Arc<Vec<_>> = Arc::new(ways.into_iter().map(lane).collect());
         // Bounded by the parcels under way.
         let (reports, told) = unbounded_channel();
-        runtime.spawn(tell(lanes.clone(), told, reports.clone()));
-        Self { lanes, reports }
+        let loaded = Arc::new(Notify::new());
+        runtime.spawn(send_together(
+            lanes.clone(),
+            loaded.clone(),
+            reports.clone(),
+        ));
+        runtime.spawn(tell(lanes.clone(), told, reports));
+        Self { lanes, loaded }
     }
 
     /// Hands points over; `done` is told of each part that goes to another shard, by
@@ -127,7 +137,8 @@ impl Direct {
             return (load.done)(&load.points, Arrived::Ended);
         }
         lane.waiting.push_back(load);
-        lane.send_next(number, &self.reports);
+        drop(lane);
+        self.loaded.notify_one();
     }
 
     /// Closes the lanes: what waits there has ended.
@@ -190,6 +201,21 @@ fn pack(first: Load, waiting: &mut VecDeque<Load>) -> (Vec<OwnedPoint>, Manifest
         manifest.push((from..points.len(), load.done));
     }
     (points, manifest)
+}
+
+async fn send_together(
+    lanes: Arc<Vec<Mutex<Lane>>>,
+    loaded: Arc<Notify>,
+    reports: UnboundedSender<Report>,
+) {
+    loop {
+        loaded.notified().await;
+        // Behind everything else that can go on now.
+        yield_now().await;
+        for (number, lane) in lanes.iter().enumerate() {
+            lock(lane).send_next(number, &reports);
+        }
+    }
 }
 
 async fn tell(

@@ -105,11 +105,15 @@ impl<'a> Body<'a> {
                 return Ok(());
             }
             reader.list(|reader| {
-                let listed = Listed::read(reader)?;
-                if post.listed.len() <= items_max {
-                    post.listed.push(listed);
+                if post.listed.len() > items_max {
+                    return reader.passed().map(drop);
                 }
-                Ok(())
+                // Read where it stays, since there are many.
+                post.listed.push(Listed::default());
+                match post.listed.last_mut() {
+                    Some(listed) => listed.read(reader),
+                    None => Ok(()),
+                }
             })
         })?;
         reader.end()?;
@@ -141,39 +145,74 @@ impl<'a> Post<'a> {
     }
 }
 
+/// What is looked at of a metric.
+#[derive(Clone, Copy)]
+enum Field {
+    Metric,
+    Timestamp,
+    Value,
+    Fill,
+}
+
+impl Field {
+    fn named(key: &str) -> Option<Self> {
+        Some(match key {
+            "metric" => Self::Metric,
+            "timestamp" => Self::Timestamp,
+            "value" => Self::Value,
+            "fill" => Self::Fill,
+            _ => return None,
+        })
+    }
+
+    /// The one with whose quoted name bytes begin, and how long that is.
+    #[inline]
+    fn quoted(bytes: &[u8]) -> Option<(Self, usize)> {
+        if bytes.starts_with(b"\"metric\"") {
+            Some((Self::Metric, 8))
+        } else if bytes.starts_with(b"\"timestamp\"") {
+            Some((Self::Timestamp, 11))
+        } else if bytes.starts_with(b"\"value\"") {
+            Some((Self::Value, 7))
+        } else if bytes.starts_with(b"\"fill\"") {
+            Some((Self::Fill, 6))
+        } else {
+            None
+        }
+    }
+}
+
 impl<'a> Listed<'a> {
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, NoJson> {
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), NoJson> {
         let is_dict = reader.peek() == b'{';
         let from = reader.at();
-        let mut listed = Self::default();
-        if reader
-            .plain_dict(|key, value| listed.set(key, value))
-            .is_none()
-        {
-            listed = Self::default();
+        let is_plain = reader.plain_dict(Field::quoted, |field, value| self.set(field, value));
+        if is_plain.is_none() {
+            *self = Self::default();
             if is_dict {
                 reader.dict(|key, reader| {
                     let value = reader.passed()?;
-                    listed.set(&key, value);
+                    if let Some(field) = Field::named(&key) {
+                        self.set(field, value);
+                    }
                     Ok(())
                 })?;
             } else {
                 reader.passed()?;
             }
         }
-        listed.text = reader.since(from);
-        Ok(listed)
+        self.text = reader.since(from);
+        Ok(())
     }
 
     #[inline]
-    fn set(&mut self, key: &str, value: &'a str) {
-        match key {
-            "metric" => self.metric = value,
-            "timestamp" => self.timestamp = value,
-            "value" => self.value = value,
-            "fill" => self.fill = value,
-            _ => {}
+    fn set(&mut self, field: Field, value: &'a str) {
+        match field {
+            Field::Metric => self.metric = value,
+            Field::Timestamp => self.timestamp = value,
+            Field::Value => self.value = value,
+            Field::Fill => self.fill = value,
         }
     }
 

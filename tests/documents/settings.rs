@@ -15,6 +15,7 @@ const NO_SETTINGS: &[&str] = &[
     "horizon.do_not_skip_metrics",
     "horizon.roomba.metrics_last_trimmed",
     "flux.carbon",
+    "flux.filled_metrics",
     "flux.last.metric_data",
     "vista.metrics",
     "vista.fetcher.metrics.json",

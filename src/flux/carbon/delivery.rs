@@ -224,6 +224,10 @@ impl Delivery {
                 () = ending(&mut end_by) => {}
             }
         }
+        if self.is_over() {
+            // Nothing is left that would need a proof, for which a peer may let us wait.
+            return Ok(());
+        }
         tokio::select! {
             biased;
             error = too_early(closed.as_mut()) => return Err(error),
