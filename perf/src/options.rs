@@ -118,7 +118,7 @@ pub enum Scenario {
     Carbon,
     /// Metrics fetched a second from Graphite and Prometheus, against wrk's same requests.
     Vista,
-    /// Everything but dashboard, roomba, flux, carbon and vista, which are asked for by name.
+    /// Everything.
     All,
 }
 

@@ -107,6 +107,11 @@ pub fn measure(bench: &Bench<'_>, scenario: Scenario, report: &mut Report) -> Re
             report.add(side_keys::measure(bench)?);
             report.add(datagrams::measure(bench)?);
             report.add(lines::measure(bench)?);
+            report.add(roomba::measure(bench)?);
+            report.add(flux::measure(bench)?);
+            report.add(carbon::measure(bench)?);
+            report.add(vista::measure(bench)?);
+            report.add(dashboard::measure(bench)?);
             report.add(matrix::measure(bench)?);
         }
     }

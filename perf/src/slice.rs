@@ -260,6 +260,9 @@ fn steps(
     };
     stage.progress.begin(&format!("{title}: comparing"));
     settled(&expected, &mut redis)?;
+    if matches!(writer, Writer::Posts(_)) {
+        wait_for_lasts(&plan, names, calendar.second(rounds - 1), &mut redis)?;
+    }
     if let (Some((server, listener)), Some(before)) = (writer.listener(), counted) {
         let grown = (rounds * plan.metrics(), rounds * plan.stored_metrics());
         account(server, listener, before, grown)?;
@@ -325,6 +328,36 @@ fn pumped(lanes: &mut [Lane], job: &Job<'_>, mut watch: impl FnMut(u64)) -> Resu
             }
         }
     })
+}
+
+/// Waits until Flux has noted the last timestamp of each lane's last metric, which it
+/// does behind the answers: the next slice's points are older than some of this one's.
+fn wait_for_lasts(
+    plan: &Plan,
+    names: &[String],
+    second: u64,
+    redis: &mut redis::Connection,
+) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let last = (1..=plan.lanes).map(|lane| &names[(lane * plan.per_lane - 1) as usize]);
+    let last: Vec<&String> = last.collect();
+    loop {
+        let noted: Vec<Option<String>> = redis::cmd("HMGET")
+            .arg("flux.last.metric_data")
+            .arg(&last)
+            .query(redis)?;
+        let is_last = |noted: &Option<String>| {
+            let noted = noted.as_deref().unwrap_or_default();
+            noted.contains(&second.to_string())
+        };
+        if noted.iter().all(is_last) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("Flux has not noted the last timestamps in flux.last.metric_data: {noted:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn wait_for_members(plan: &Plan, redis: &mut redis::Connection) -> Result<()> {

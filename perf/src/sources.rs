@@ -165,7 +165,7 @@ DATA_DIRS = STANDARD_DIRS = [WHISPER_DIR]
 CARBONLINK_HOSTS = CLUSTER_SERVERS = []
 DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}}}
 CACHES = {{'default': {{'BACKEND': 'django.core.cache.backends.dummy.DummyCache'}}}}
-LOG_FILE_INFO = LOG_FILE_EXCEPTION = LOG_FILE_CACHE = LOG_FILE_RENDERING = '-'
+LOG_INFO_PERFORMANCE = LOG_ROTATION = False
 "
     )
 }
