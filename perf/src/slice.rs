@@ -26,6 +26,8 @@ use crate::server::{Counted, DIRECT, FLUX, LINE_TCP, PICKLE, Server};
 use crate::tape::Tape;
 use crate::verify::{Expected, UNIQUE};
 
+/// Where Flux notes the last timestamp of each metric.
+const LASTS: &str = "flux.last.metric_data";
 /// How long Redis may show no growth before points count as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the rate over time is sampled.
@@ -218,7 +220,7 @@ fn steps(
     }
     .wait(&mut redis, PATIENCE)?;
     if membership {
-        wait_for_members(&plan, &mut redis)?;
+        wait_for_members(&expected, &mut redis)?;
     }
 
     let pace = rate.map(|rate| Schedule::new(plan, warm_rounds..rounds, rate));
@@ -261,7 +263,7 @@ fn steps(
     stage.progress.begin(&format!("{title}: comparing"));
     settled(&expected, &mut redis)?;
     if matches!(writer, Writer::Posts(_)) {
-        wait_for_lasts(&plan, names, calendar.second(rounds - 1), &mut redis)?;
+        wait_for_lasts(plan.metrics(), calendar.second(rounds - 1), &mut redis)?;
     }
     if let (Some((server, listener)), Some(before)) = (writer.listener(), counted) {
         let grown = (rounds * plan.metrics(), rounds * plan.stored_metrics());
@@ -330,46 +332,35 @@ fn pumped(lanes: &mut [Lane], job: &Job<'_>, mut watch: impl FnMut(u64)) -> Resu
     })
 }
 
-/// Waits until Flux has noted the last timestamp of each lane's last metric, which it
-/// does behind the answers: the next slice's points are older than some of this one's.
-fn wait_for_lasts(
-    plan: &Plan,
-    names: &[String],
-    second: u64,
-    redis: &mut redis::Connection,
-) -> Result<()> {
+/// Waits until Flux has noted the last timestamp of each metric, which it does behind the
+/// answers: the next slice's points are older than some of this one's.
+fn wait_for_lasts(metrics: u64, second: u64, redis: &mut redis::Connection) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let last = (1..=plan.lanes).map(|lane| &names[(lane * plan.per_lane - 1) as usize]);
-    let last: Vec<&String> = last.collect();
     loop {
-        let noted: Vec<Option<String>> = redis::cmd("HMGET")
-            .arg("flux.last.metric_data")
-            .arg(&last)
-            .query(redis)?;
-        let is_last = |noted: &Option<String>| {
-            let noted = noted.as_deref().unwrap_or_default();
-            noted.contains(&second.to_string())
-        };
-        if noted.iter().all(is_last) {
+        let noted: Vec<String> = redis::cmd("HVALS").arg(LASTS).query(redis)?;
+        let is_last = |noted: &&String| noted.contains(&second.to_string());
+        let last = noted.iter().filter(is_last).count() as u64;
+        if last == metrics {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("Flux has not noted the last timestamps in flux.last.metric_data: {noted:?}");
+            bail!("Flux has noted the last timestamp of {last} of {metrics} metrics in {LASTS}");
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn wait_for_members(plan: &Plan, redis: &mut redis::Connection) -> Result<()> {
+fn wait_for_members(expected: &Expected<'_>, redis: &mut redis::Connection) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let members: u64 = redis::cmd("SCARD").arg(UNIQUE).query(redis)?;
-        let metrics = plan.stored_metrics();
+        let metrics = expected.plan.stored_metrics();
         if members >= metrics {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("{members} of {metrics} metrics became members of {UNIQUE}");
+            let missing = expected.no_member(redis)?;
+            bail!("{members} of {metrics} metrics became members of {UNIQUE}, not {missing}");
         }
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::history;
 use crate::plan::{Calendar, Plan, value};
@@ -113,6 +113,28 @@ impl Expected<'_> {
             }
             std::thread::sleep(Duration::from_micros(500));
         }
+    }
+
+    /// The first metric that is no member of the set of metrics, and how long its series
+    /// is.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or all are members.
+    pub fn no_member(&self, redis: &mut redis::Connection) -> Result<String> {
+        for metric in (0..self.plan.metrics()).filter(|m| self.plan.is_stored(*m)) {
+            let key = format!("{NAMESPACE}{}", self.names[metric as usize]);
+            let (is_member, length): (bool, usize) = redis::pipe()
+                .cmd("SISMEMBER")
+                .arg(UNIQUE)
+                .arg(&key)
+                .cmd("STRLEN")
+                .arg(&key)
+                .query(redis)?;
+            if !is_member {
+                return Ok(format!("{key}, whose series has {length} bytes"));
+            }
+        }
+        bail!("all metrics are members of {UNIQUE}")
     }
 
     /// Compares everything.
