@@ -11,8 +11,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::packed;
 use memchr::memmem;
+use regex::bytes::Regex;
 
 use rule::{Rule, Step};
 
@@ -306,7 +307,7 @@ pub(crate) struct Patterns {
     elements: Vec<Vec<Box<[u8]>>>,
     /// Finds the longest element of any pattern, without which none fits, in one pass;
     /// `None` if that could be anything.
-    hint: Option<AhoCorasick>,
+    hint: Option<Hint>,
 }
 
 impl Patterns {
@@ -321,7 +322,7 @@ impl Patterns {
             texts: texts.to_vec(),
             parts: texts.iter().map(part).collect(),
             elements: texts.iter().filter_map(elements).collect(),
-            hint: hint(texts),
+            hint: Hint::new(texts),
         }
     }
 
@@ -344,14 +345,36 @@ impl Patterns {
     }
 }
 
-/// Either way to fit needs each element of the pattern to be somewhere in the name.
-fn hint(texts: &[String]) -> Option<AhoCorasick> {
-    let longest = texts.iter().map(|text| {
-        let longest = text.split('.').max_by_key(|element| element.len());
-        longest.filter(|element| !element.is_empty())
-    });
-    let longest: Option<Vec<&str>> = longest.collect();
-    AhoCorasick::new(longest?).ok()
+/// Finds any of some texts.
+#[derive(Clone, Debug)]
+enum Hint {
+    /// A third of the time, of up to 128 texts.
+    Few(packed::Searcher),
+    Many(Regex),
+}
+
+impl Hint {
+    /// Either way to fit needs each element of the pattern to be somewhere in the name:
+    /// of each its longest.
+    fn new(texts: &[String]) -> Option<Self> {
+        let longest = texts.iter().map(|text| {
+            let longest = text.split('.').max_by_key(|element| element.len());
+            longest.filter(|element| !element.is_empty())
+        });
+        let longest: Vec<&str> = longest.collect::<Option<_>>()?;
+        if let Some(searcher) = packed::Searcher::new(&longest) {
+            return Some(Self::Few(searcher));
+        }
+        let escaped: Vec<String> = longest.into_iter().map(regex::escape).collect();
+        Regex::new(&escaped.join("|")).ok().map(Self::Many)
+    }
+
+    fn is_match(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Few(searcher) => searcher.find(name).is_some(),
+            Self::Many(regex) => regex.is_match(name),
+        }
+    }
 }
 
 fn dotted(name: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -439,6 +462,26 @@ mod tests {
         ] {
             let judged = rules.judge(name.as_bytes());
             assert_eq!(judged == Err(DropReason::Skipped), skipped, "{name}");
+        }
+    }
+
+    // Few and many are looked for in different ways.
+    #[test]
+    fn many_patterns_fit_as_few_do() {
+        for count in [1, 100, 1000] {
+            let texts: Vec<String> = (0..count).map(|at| format!("p{at}x.y")).collect();
+            let patterns = Patterns::new(&texts);
+            for at in [0, count - 1] {
+                assert!(
+                    patterns.fit(format!("a.y.b.p{at}x").as_bytes()),
+                    "{count} {at}"
+                );
+            }
+            assert!(
+                !patterns.fit(format!("a.p{count}x.y").as_bytes()),
+                "{count}"
+            );
+            assert!(!patterns.fit(b"a.p0x.b"), "{count}");
         }
     }
 

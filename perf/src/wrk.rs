@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::Process;
+use crate::process::{Process, cpu};
 
 /// How long nginx may take to listen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Found {
     /// Requests answered a second.
     pub requests_per_s: f64,
+    /// Requests answered.
+    pub requests: f64,
     /// Answers that were no success.
     pub bad: u64,
 }
@@ -106,7 +108,12 @@ impl Running {
         if let Some(errors) = text.lines().find(|line| line.contains("Socket errors")) {
             bail!("wrk: {}", errors.trim());
         }
+        let requests = text
+            .lines()
+            .find_map(|line| line.split_once(" requests in "));
+        let requests = requests.and_then(|(count, _)| count.trim().parse().ok());
         Ok(Found {
+            requests: requests.with_context(|| text.clone())?,
             requests_per_s: number("Requests/sec:").with_context(|| text.clone())?,
             bad: number("Non-2xx or 3xx responses:").unwrap_or(0.0) as u64,
         })
@@ -115,19 +122,19 @@ impl Running {
 
 /// An nginx that answers everything with an empty 204, with one worker.
 pub struct Nginx {
-    _process: Process,
+    process: Process,
     _directory: tempfile::TempDir,
     /// Where it listens.
     pub address: SocketAddr,
 }
 
 impl Nginx {
-    /// Starts it on `cpu`.
+    /// Starts it on the CPU `on`.
     ///
     /// # Errors
     ///
     /// When it does not listen.
-    pub fn start(cpu: usize) -> Result<Self> {
+    pub fn start(on: usize) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("skyring-perf-nginx-")
             .tempdir()?;
@@ -148,7 +155,7 @@ impl Nginx {
         std::fs::write(&file, config)?;
         let arguments = ["-c".to_owned(), file.display().to_string()];
         let program = Path::new("/usr/sbin/nginx");
-        let mut process = Process::start("nginx", cpu, program, &arguments, false)?;
+        let mut process = Process::start("nginx", on, program, &arguments, false)?;
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             process.still_runs()?;
@@ -158,14 +165,24 @@ impl Nginx {
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(Self {
-            _process: process,
+            process,
             _directory: directory,
             address,
         })
     }
+
+    /// Its CPU time so far, in ns.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn cpu_ns(&self) -> Result<u64> {
+        Ok(cpu(self.process.id(), "")?.all_ns)
+    }
 }
 
-/// How often a second Python's `json.loads` reads the body in `file`, on `cpu`.
+/// How often in a second of its CPU time Python's `json.loads` reads the body in `file`,
+/// on `cpu`.
 ///
 /// # Errors
 ///
