@@ -1,6 +1,6 @@
 //! Metrics fetched a second from one Graphite and one Prometheus, against what wrk gets
-//! of them with the same requests. The source and Redis are on one CPU, wrk or Vista on
-//! the other. Vista runs in this process by a clock that has it fetch minute after
+//! of them with the same requests. The source is alone on one CPU; wrk, or Vista and
+//! Redis, are on the other. Vista runs in this process by a clock that has it fetch minute after
 //! minute without a pause, and stores each point.
 
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use skyring::source::prometheus;
 use skyring::vista::{Clock, DrivenClock};
 
 use super::{Bench, ratios, turns};
+use crate::redis::Redis;
 use crate::report::{Findings, Table, Target, median};
 use crate::server;
 use crate::sources::Source;
 use crate::wrk::Load;
 
 /// Questions to the source at a time, by Vista and by wrk.
-const CONNECTIONS: u64 = 8;
+const CONNECTIONS: u64 = 16;
 /// Targets of one question to Graphite.
 const TARGETS: u64 = 20;
 /// Longest that a minute's fetches may take.
@@ -63,7 +64,7 @@ fn compare(bench: &Bench<'_>, kind: &str) -> Result<[Vec<f64>; 2]> {
         "graphite" => Source::graphite(bench.cores.redis, metrics, &times)?,
         _ => Source::prometheus(bench.cores.redis, metrics, &times)?,
     };
-    let redis = bench.redis()?;
+    let redis = Redis::start(bench.cores.rest, bench.options.persistence)?;
     let fetcher = Fetcher::start(bench, &redis.socket(), &source, kind, metrics, begin_s)?;
     let script = script(kind, metrics, begin_s)?;
     let targets = if kind == "graphite" { TARGETS } else { 1 };
