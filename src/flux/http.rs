@@ -37,6 +37,8 @@ use crate::settings::Settings;
 
 /// What bodies hold is counted in pieces of this many bytes.
 const PIECE_BYTES: usize = 1024;
+/// Most room that a body is given before so much of it has come.
+const FIRST_ROOM_BYTES: u64 = 256 << 10;
 /// When it is worth trying again after there was no room for a body.
 const BODY_RETRY: Duration = Duration::from_secs(1);
 
@@ -278,6 +280,9 @@ async fn read(
             continue;
         }
         if all.is_empty() {
+            // As much as is told, but not for whoever only says so.
+            let told = told.unwrap_or(0).min(FIRST_ROOM_BYTES) as usize;
+            all.reserve(told.max(before + data.len()));
             all.extend_from_slice(&first);
         }
         all.extend_from_slice(&data);

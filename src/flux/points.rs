@@ -44,6 +44,8 @@ pub fn test_answer(namespace: Option<&str>, metrics: &[&str], count: usize) -> A
          \"metrics\": \"[",
         json_text(namespace.unwrap_or("None"))
     );
+    // Quotes, a comma and a blank stand around each, and more behind them all.
+    body.reserve(metrics.iter().map(|metric| metric.len() + 4).sum::<usize>() + 64);
     for (place, metric) in metrics.iter().enumerate() {
         body.push_str(if place > 0 { ", '" } else { "'" });
         body.push_str(metric);

@@ -16,6 +16,9 @@ pub enum Body<'a> {
     Other,
 }
 
+/// Length of a metric in a list, at least, unless its name is very short, in bytes.
+const ITEM_BYTES: usize = 64;
+
 /// Keys besides `metrics` that are looked at.
 const FIELDS: [&str; 8] = [
     "key",
@@ -104,6 +107,9 @@ impl<'a> Body<'a> {
                 reader.flat_value()?;
                 return Ok(());
             }
+            // Hardly any takes less than this of the text.
+            let likely = (text.len() - reader.at()) / ITEM_BYTES;
+            post.listed.reserve(likely.min(items_max));
             reader.list(|reader| {
                 if post.listed.len() > items_max {
                     return reader.passed().map(drop);
