@@ -39,7 +39,7 @@ use rest::Calm;
 /// Members that are fetched, and asked about, together.
 const PAGE: usize = 250;
 /// Series that are looked at with one round trip: a longer one would hold up points.
-const GROUP: usize = 16;
+const GROUP: usize = 8;
 /// Longest round trip that is told apart, in microseconds: a minute.
 const TRIP_US_MAX: u64 = 60_000_000;
 /// The record of trims is rid of series that are no more by the first pass and by
