@@ -1,12 +1,10 @@
 //! HTTP/1.1 for the page of operators and for Flux: connections are accepted and
 //! served here within bounds; what is answered is theirs.
 
-mod stream;
-
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::TcpListener;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,14 +13,18 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use crate::logging::Throttle;
-use stream::Stream;
 
+/// What is told to who has begun a head and not ended it in time.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 32\r\n\r\n\
+    {\"title\": \"408 Request Timeout\"}";
 /// Wait after an accept that failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// How long a connection whose life is over may take for the request under way.
@@ -201,29 +203,34 @@ where
     let limits = gate.limits();
     // Answers are short, and somebody waits for each.
     let _ = stream.set_nodelay(true);
-    let stream = Stream::new(stream);
-    let mut connection = pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            // Who has nothing more to send still wants its answers.
-            .half_close(true)
-            .header_read_timeout(limits.head_timeout)
-            .max_buf_size(limits.head_bytes_max)
-            .serve_connection(TokioIo::new(stream.clone()), service)
-    );
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Who has nothing more to send still wants its answers.
+        .half_close(true)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes_max)
+        .serve_connection(TokioIo::new(stream), service);
     let mut stopping = gate.stopping.clone();
     // What goes wrong with a connection is the peer's affair.
     tokio::select! {
-        ended = connection.as_mut() => {
+        ended = &mut connection => {
             if ended.is_err_and(|error| error.is_timeout()) {
-                stream.tell_too_slow();
+                tell_too_slow(connection.into_parts());
             }
             return;
         }
         () = tokio::time::sleep(limits.life) => {}
         () = told(&mut stopping) => {}
     }
-    connection.as_mut().graceful_shutdown();
+    Pin::new(&mut connection).graceful_shutdown();
     let _ = tokio::time::timeout(LAST_REQUEST, connection).await;
     drop(place);
+}
+
+/// Tells a peer that has begun a head that it was too slow, which hyper does not; who was
+/// just idle needs no answer. It is short, so it goes at once or not at all.
+fn tell_too_slow<S>(parts: http1::Parts<TokioIo<TcpStream>, S>) {
+    if !parts.read_buf.is_empty() {
+        let _ = parts.io.inner().try_write(TOO_SLOW);
+    }
 }
