@@ -5,7 +5,7 @@
 //! | `/` | the dashboard |
 //! | `/healthz`, `/readyz` | whether the process lives; whether it listens and Redis settles |
 //! | `/metrics` | Prometheus text |
-//! | `/api/status` | the same numbers as JSON, the last two seconds, the last faults |
+//! | `/api/status` | the same numbers as JSON, the last row of the history, the last faults |
 //! | `/api/history?after=N` | the last half hour, or what came after row N of it |
 //! | `/api/talkers` | who brings the most |
 //! | `/api/vista?find=TEXT` | the entries of Vista that have it in their name, source, state or error |

@@ -336,9 +336,10 @@ fn pumped(lanes: &mut [Lane], job: &Job<'_>, mut watch: impl FnMut(u64)) -> Resu
 /// answers: the next slice's points are older than some of this one's.
 fn wait_for_lasts(metrics: u64, second: u64, redis: &mut redis::Connection) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
+    let second = second.to_string();
     loop {
         let noted: Vec<String> = redis::cmd("HVALS").arg(LASTS).query(redis)?;
-        let is_last = |noted: &&String| noted.contains(&second.to_string());
+        let is_last = |noted: &&String| noted.contains(&second);
         let last = noted.iter().filter(is_last).count() as u64;
         if last == metrics {
             return Ok(());

@@ -3,10 +3,13 @@
 //! to fail between two given commands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch::Completion;
+use crate::point::{Number, Point};
 
 /// What a model of Redis has received and answered on one connection, and what
 /// it holds across connections.

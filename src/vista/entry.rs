@@ -68,9 +68,7 @@ pub type Checked = Result<Arc<Entry>, Box<Disabled>>;
 /// Judges every entry, in their order. Of two that would be stored under the same name,
 /// the first keeps it.
 pub fn check(settings: &Settings) -> Vec<Checked> {
-    // On the way to carbon names stay as they are.
-    let is_direct = settings.graphite.carbon_pickle.is_none();
-    let rules = is_direct.then(|| Rules::new(settings));
+    let rules = rules_here(settings);
     let mut names: HashMap<String, usize> = HashMap::new();
     let fetches = settings.vista.fetch.iter().enumerate();
     let checked = fetches.map(|(index, fetch)| {
@@ -100,8 +98,15 @@ pub fn check(settings: &Settings) -> Vec<Checked> {
     checked.collect()
 }
 
+/// The rules by which points get their names here: on the way to carbon names stay as they
+/// are.
+pub(super) fn rules_here(settings: &Settings) -> Option<Rules> {
+    let is_direct = settings.graphite.carbon_pickle.is_none();
+    is_direct.then(|| Rules::new(settings))
+}
+
 /// The name under which a metric is stored, by the operator's rules.
-fn stored(rules: Option<&Rules>, metric: &str) -> Result<String, String> {
+pub(super) fn stored(rules: Option<&Rules>, metric: &str) -> Result<String, String> {
     let Some(rules) = rules else {
         return Ok(metric.to_owned());
     };

@@ -11,7 +11,6 @@ use crate::cli::{EXIT_FAILED, print, tell};
 use crate::flux::{self, populate};
 use crate::get::plot;
 use crate::logging::printable;
-use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::source::{Client, FetchError, Limits, Series, prometheus};
 
@@ -143,15 +142,14 @@ impl Trial<'_> {
     /// The last point that was delivered.
     async fn last(&self) -> Result<Option<i64>, redis::RedisError> {
         let metric = &self.entry.metric;
-        let is_direct = self.settings.graphite.carbon_pickle.is_none();
-        let rules = is_direct.then(|| Rules::new(self.settings));
-        let stored = rules.and_then(|rules| Some(rules.stored(metric, |_| {}).ok()?.into_owned()));
+        let rules = entry::rules_here(self.settings);
+        let stored = entry::stored(rules.as_ref(), metric);
         let metrics = [stored.as_deref().unwrap_or(metric)];
         let client = redis::Client::open(self.settings.redis_url().connection_info()?)?;
         let mut redis = client.get_multiplexed_async_connection().await?;
         let noted = flux::last::noted(&mut redis, &metrics).await?;
         let mut last = noted.into_iter().next().flatten();
-        if is_direct {
+        if rules.is_some() {
             let namespace = &self.settings.redis.namespace;
             let stored = populate::last::stored(&mut redis, namespace, &metrics).await?;
             last = last.max(stored.into_iter().next().flatten());

@@ -4,6 +4,7 @@
 //! CPU is counted for each second of its CPU time, the kernel's part of it included, so
 //! that others on the machine cost neither side anything.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -107,11 +108,7 @@ fn dry_runs(bench: &Bench<'_>, server: &Server, findings: &mut Findings) -> Resu
     let body = dry_body();
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), &body)?;
-    let path = file.path().display();
-    let script = format!(
-        "local file = io.open('{path}', 'rb')\nwrk.method = 'POST'\nwrk.path = \
-         '/metric_data_post'\nwrk.body = file:read('*a')\nfile:close()\n"
-    );
+    let script = post_script(file.path());
     let mut rates: [Vec<f64>; 2] = Default::default();
     let rounds = bench.size(2, 6);
     for round in 0..rounds {
@@ -156,6 +153,15 @@ fn dry_runs(bench: &Bench<'_>, server: &Server, findings: &mut Findings) -> Resu
 
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
+}
+
+/// Has wrk POST what is in a file.
+fn post_script(body: &Path) -> String {
+    format!(
+        "local file = io.open('{}', 'rb')\nwrk.method = 'POST'\nwrk.path = \
+         '/metric_data_post'\nwrk.body = file:read('*a')\nfile:close()\n",
+        body.display()
+    )
 }
 
 fn dry_body() -> Vec<u8> {
@@ -262,11 +268,7 @@ fn data_plane(
     };
     let body = tempfile::NamedTempFile::new()?;
     std::fs::write(body.path(), dry_body())?;
-    let path = body.path().display();
-    let script = format!(
-        "local file = io.open('{path}', 'rb')\nwrk.method = 'POST'\nwrk.path = \
-         '/metric_data_post'\nwrk.body = file:read('*a')\nfile:close()\n"
-    );
+    let script = post_script(body.path());
     let mut ns: [Vec<f64>; 2] = Default::default();
     for round in 0..rounds {
         for side in turns(round, 2) {

@@ -1,7 +1,7 @@
 //! Metrics fetched a second from one Graphite and one Prometheus, against what wrk gets
 //! of them with the same requests. The source is alone on one CPU; wrk, or Vista and
-//! Redis, are on the other. Vista runs in this process by a clock that has it fetch minute after
-//! minute without a pause, and stores each point.
+//! Redis, are on the other. Vista runs in this process by a clock that has it fetch
+//! minute after minute without a pause, and stores each point.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
