@@ -105,6 +105,24 @@ pub struct Tidings {
     pub is_doubtful: bool,
 }
 
+/// Of a metric's series somebody in this process has taken bytes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The metric's name.
+    pub name: Box<[u8]>,
+    /// How many bytes the series is shorter; `None`: it is no more, nor is the member.
+    pub bytes: Option<u32>,
+}
+
+/// Names of metrics that were made known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembersPage {
+    /// The names.
+    pub names: Vec<Box<[u8]>>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<MetricId>,
+}
+
 impl BitOrAssign for Tidings {
     fn bitor_assign(&mut self, other: Self) {
         self.is_fed |= other.is_fed;
@@ -192,6 +210,19 @@ impl Entry {
             self.marks &= !DOUBT_UNDER_WAY;
         }
         self.series_bytes = u32::try_from(length).unwrap_or(u32::MAX);
+    }
+
+    /// Notes that the series has become shorter by so many bytes, or is no more. If an
+    /// answer has come that nobody expected, it may have told just that: then the length
+    /// stays.
+    fn note_cut(&mut self, bytes: Option<u32>) {
+        if bytes.is_none() {
+            self.confirmed_s = 0;
+        }
+        if self.marks & DOUBTFUL == 0 {
+            let left = bytes.map(|bytes| self.series_bytes.saturating_sub(bytes));
+            self.series_bytes = left.unwrap_or(0);
+        }
     }
 }
 
@@ -447,6 +478,30 @@ impl Metrics {
         };
         entry.marks &= !(APPENDED | DOUBTFUL);
         tidings
+    }
+
+    /// The names of those that were made known, of at most `entries_max` entries from
+    /// the one numbered `from` on. A sweep in between may hide entries.
+    pub fn members(&self, from: MetricId, entries_max: usize) -> MembersPage {
+        let from = (from as usize).min(self.entries.len());
+        let to = from.saturating_add(entries_max).min(self.entries.len());
+        let known = self.entries[from..to]
+            .iter()
+            .filter(|entry| entry.confirmed_s != 0);
+        MembersPage {
+            names: known
+                .map(|entry| self.name_at(entry.name_at, entry.name_bytes).into())
+                .collect(),
+            next: (to < self.entries.len()).then_some(to as MetricId),
+        }
+    }
+
+    /// Notes that a series has become shorter: the next answer of Redis will say so,
+    /// and no other writer is to be suspected for that.
+    pub fn note_cut(&mut self, cut: &Cut) {
+        if let Some(id) = self.search(&cut.name, self.hash(&cut.name)) {
+            self.entries[id as usize].note_cut(cut.bytes);
+        }
     }
 
     /// At most `entries_max` entries from the one numbered `from` on, and forgets

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::admit::{CensusPage, MetricId, Metrics, Tidings};
+use crate::admit::{CensusPage, Cut, MembersPage, MetricId, Metrics, Tidings};
 use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::rules::Rules;
@@ -356,6 +356,16 @@ impl Pipeline {
             tidings: names.map(|name| self.metrics.inquire(name)).collect(),
             is_behind: self.is_behind(),
         }
+    }
+
+    /// The names of metrics that were made known; see [`Metrics::members`].
+    pub fn members(&self, from: MetricId, entries_max: usize) -> MembersPage {
+        self.metrics.members(from, entries_max)
+    }
+
+    /// Notes that series have become shorter.
+    pub fn note_cuts(&mut self, cuts: &[Cut]) {
+        cuts.iter().for_each(|cut| self.metrics.note_cut(cut));
     }
 
     fn is_behind(&self) -> bool {

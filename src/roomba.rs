@@ -31,12 +31,12 @@ use hdrhistogram::Histogram;
 use redis::{Connection, RedisResult};
 use serde::Serialize;
 
-use crate::admit::Tidings;
+use crate::admit::{Cut, MetricId, Tidings};
 use crate::connection::LOG_PERIOD;
 use crate::host;
 use crate::logging::{Throttle, printable};
 use crate::server::Handle;
-use crate::settings::{RedisUrl, Settings};
+use crate::settings::{RedisAddress, RedisUrl, Settings};
 use crate::status::LatencyBuckets;
 use deeds::Deeds;
 use pass::{Company, Namespace, PassError, Trimmer};
@@ -154,8 +154,9 @@ pub fn namespaces(settings: &Settings) -> Vec<Namespace> {
     let namespace = |prefix: &str, full_s: u32| Namespace {
         prefix: prefix.to_owned(),
         duration_s: i64::from(full_s) + grace_s,
-        // The next look comes within two intervals: a pass may be late.
-        slack_s: (grace_s - 2 * interval_s).max(0),
+        // The next look comes an interval later, or a little more.
+        slack_s: (grace_s - interval_s - interval_s / 8).max(0),
+        interval_s,
         quarantine_s: roomba.quarantine_s,
     };
     let mut namespaces = vec![namespace(
@@ -358,7 +359,9 @@ fn round(
         let at = match at {
             Some(at) => at,
             None => {
-                let trimmer = Trimmer::new(host::connect_redis(&beside.url)?, false)?;
+                let mut trimmer = Trimmer::new(host::connect_redis(&beside.url)?, false)?;
+                // Between hosts, or through a tunnel, bytes count for more.
+                trimmer.carries = matches!(beside.url.address, RedisAddress::Unix(_));
                 trimmers.push((namespace.clone(), trimmer));
                 trimmers.len() - 1
             }
@@ -382,6 +385,8 @@ fn round(
             spread: interval.mul_f64(SPREAD * share),
             patience: interval.mul_f64(PATIENCE * share),
             is_fed_here: namespace.prefix == settings.redis.namespace,
+            shard: 0,
+            from: 0,
         };
         trimmer.pass(&namespace, &excluded, now_s(), &mut company)?;
         tell(&namespace, &before, &trimmer.deeds);
@@ -448,14 +453,38 @@ struct Shards<'b> {
     patience: Duration,
     /// Whether the shards write the series in question.
     is_fed_here: bool,
+    /// The shard that tells the next names, and from which of its metrics on.
+    shard: usize,
+    from: MetricId,
 }
 
 impl Company for Shards<'_> {
+    fn names(&mut self, count: usize) -> Option<Vec<Box<[u8]>>> {
+        let handle = &self.beside.handle;
+        while self.is_fed_here && self.shard < handle.shards() {
+            // Those of a shard that is late are found among the members.
+            let page = handle.members(self.shard, self.from, count);
+            let page = page.unwrap_or_default();
+            self.from = page.next.unwrap_or(0);
+            self.shard += usize::from(page.next.is_none());
+            if !page.names.is_empty() {
+                return Some(page.names);
+            }
+        }
+        None
+    }
+
     fn tidings(&mut self, names: Vec<Box<[u8]>>) -> Vec<Tidings> {
         if !self.is_fed_here {
             return vec![Tidings::default(); names.len()];
         }
         self.beside.handle.inquire(names).tidings
+    }
+
+    fn note_cuts(&mut self, cuts: Vec<Cut>) {
+        if self.is_fed_here {
+            self.beside.handle.note_cuts(cuts);
+        }
     }
 
     fn go_on(&mut self, done: u64, all: u64) -> Result<(), PassError> {

@@ -236,6 +236,11 @@ async fn receive(shard: Rc<Shard>, inbox: Inbox<Message>, deadline: Rc<Cell<Opti
                 let inquiry = shard.pipeline.borrow_mut().inquire(names);
                 let _ = reply.try_send(inquiry);
             }
+            Message::Members(from, entries_max, reply) => {
+                let page = shard.pipeline.borrow().members(from, entries_max);
+                let _ = reply.try_send(page);
+            }
+            Message::Cut(cuts) => shard.pipeline.borrow_mut().note_cuts(&cuts),
             Message::Listen(listen, socket) => {
                 shard.acceptors.borrow_mut().insert(listen, false);
                 plane::spawn(accept(shard.clone(), listen, socket));

@@ -7,6 +7,7 @@ mod hours;
 mod once;
 mod reload;
 mod rest;
+mod ways;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::process::ExitStatus;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use skyring::roomba::pass::PassError;
 
 use crate::fixture::redis::Redis;
 use crate::fixture::sender::{Sender, record};

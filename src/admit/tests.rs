@@ -158,6 +158,68 @@ fn other_writers_are_told_of_once_and_only_by_who_would_hear_of_them() {
     assert!(!append(&mut metrics, 400, 40));
 }
 
+/// What this process itself cuts is no other writer's work, unless an answer has come
+/// before that; and of a series that it removes nothing is known any more.
+#[test]
+fn who_is_told_of_a_cut_expects_the_shorter_series() {
+    let mut metrics = Metrics::new(100);
+    let (_, probe) = look_up(&metrics, b"a");
+    let id = metrics.insert(b"a", &probe, &rules(&[]), None).unwrap();
+    metrics.entry(id).confirmed_s = 1;
+    let append = |metrics: &mut Metrics, length: i64| {
+        metrics.entry(id).note_length(10, length, 0);
+        metrics.inquire(b"a").is_doubtful
+    };
+    let cut = |metrics: &mut Metrics, bytes: Option<u32>| {
+        let name = Box::from(&b"a"[..]);
+        metrics.note_cut(&Cut { name, bytes });
+    };
+    assert!(!append(&mut metrics, 10));
+    assert!(!append(&mut metrics, 20));
+    cut(&mut metrics, Some(15));
+    assert!(!append(&mut metrics, 15));
+    cut(&mut metrics, Some(10));
+    assert!(append(&mut metrics, 34), "somebody has appended as much");
+    assert!(append(&mut metrics, 40), "cut, and not told");
+    metrics.entry(id).note_length(10, 20, 0);
+    cut(&mut metrics, Some(30));
+    assert!(append(&mut metrics, 30), "the answer came before the word");
+    assert!(!append(&mut metrics, 40), "which was not counted twice");
+    assert_eq!(metrics.members(0, 10).names, [Box::from(&b"a"[..])]);
+    cut(&mut metrics, None);
+    assert!(metrics.members(0, 10).names.is_empty());
+    assert!(
+        metrics.entry(id).is_unconfirmed(2, 300),
+        "it is made known again"
+    );
+    assert!(!append(&mut metrics, 10), "the key is new");
+}
+
+/// Only what was made known is a member, each once, page by page.
+#[test]
+fn members_are_told_by_pages() {
+    let mut metrics = Metrics::new(100);
+    for number in 0..10 {
+        let name = format!("name{number}");
+        let (_, probe) = look_up(&metrics, name.as_bytes());
+        let id = metrics.insert(name.as_bytes(), &probe, &rules(&[]), None);
+        metrics.entry(id.unwrap()).confirmed_s = number % 3;
+    }
+    let (mut names, mut from) = (Vec::new(), Some(0));
+    while let Some(at) = from {
+        let page = metrics.members(at, 3);
+        assert!(page.names.len() <= 3);
+        names.extend(page.names);
+        from = page.next;
+    }
+    let names: Vec<&str> = names.iter().map(|it| str::from_utf8(it).unwrap()).collect();
+    assert_eq!(
+        names,
+        ["name1", "name2", "name4", "name5", "name7", "name8"]
+    );
+    assert_eq!(metrics.members(1_000, 3).next, None);
+}
+
 /// What the keys beside the data are made of: every metric once, and whether it
 /// was seen since the last time.
 #[test]

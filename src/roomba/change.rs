@@ -1,4 +1,10 @@
-//! Changes of series: scripts on the server that first compare what they replace.
+//! Changes of series, of which none replaces what another writer has put there since
+//! it was read.
+//!
+//! | way | how | what it costs Redis |
+//! | --- | --- | --- |
+//! | script | compares what it replaces, and moves what stays within Redis | its Lua hashes every byte that stays |
+//! | carried | what was read whole under `WATCH` is written whole in a transaction | half of that, but all bytes go through the socket twice |
 
 use std::sync::Arc;
 
@@ -6,7 +12,7 @@ use redis::{Connection, Pipeline, RedisResult, Script};
 
 use super::deeds::Deed;
 use super::ledger::Known;
-use super::pass::Reason;
+use super::pass::{Reason, Task};
 use super::trim::Found;
 
 /// Skyline's record of when each series was last trimmed.
@@ -68,8 +74,8 @@ impl Scripts {
 
 /// A change that is on its way, and what follows from it once it is made.
 pub struct Change<'m> {
-    /// The series.
-    pub key: &'m [u8],
+    /// The look that has shown the need of it.
+    pub task: Task<'m>,
     /// What it is.
     pub deed: Deed,
     /// What was found in what it replaces.
@@ -93,14 +99,28 @@ pub struct Part<'a> {
     pub series_bytes: usize,
 }
 
+/// A change that is carried through the socket.
+pub struct Carried<'m> {
+    /// What follows from it.
+    pub change: Change<'m>,
+    /// All of the series.
+    new: Vec<u8>,
+    /// What is known of it as it is.
+    pub before: Option<Known>,
+}
+
 /// Changes that are made with one round trip.
 pub struct Changes<'m> {
     scripts: Arc<Scripts>,
     set: &'m str,
-    /// The commands, one for each of `made`.
-    pub pipe: Pipeline,
-    /// The changes.
+    /// The scripts, one for each of `made`.
+    pipe: Pipeline,
+    /// The changes that scripts make.
     pub made: Vec<Change<'m>>,
+    /// The changes that are carried, all of them or none.
+    pub carried: Vec<Carried<'m>>,
+    /// Whether series are watched, so that the transaction is due that ends this.
+    pub is_watching: bool,
 }
 
 impl<'m> Changes<'m> {
@@ -111,7 +131,23 @@ impl<'m> Changes<'m> {
             set,
             pipe: redis::pipe(),
             made: Vec::new(),
+            carried: Vec::new(),
+            is_watching: false,
         }
+    }
+
+    /// Whether there is nothing to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.made.is_empty() && !self.is_watching
+    }
+
+    /// Writes `new` in the place of a series that is watched.
+    pub fn carry(&mut self, change: Change<'m>, before: Option<Known>, new: Vec<u8>) {
+        self.carried.push(Carried {
+            change,
+            new,
+            before,
+        });
     }
 
     /// Puts `new` in the place of a part; only where they differ is sent.
@@ -120,7 +156,7 @@ impl<'m> Changes<'m> {
         let read = &part.bytes[front..part.bytes.len() - back];
         let new = &new[front..new.len() - back];
         let scripts = self.scripts.clone();
-        let call = self.call(&scripts.replace, &[change.key]);
+        let call = self.call(&scripts.replace, &[change.task.key]);
         call.arg(part.at + front).arg(read).arg(new);
         call.arg(part.series_bytes);
         self.made.push(change);
@@ -128,35 +164,59 @@ impl<'m> Changes<'m> {
 
     /// Removes a series, of which all was `read`, or which was not there.
     pub fn remove(&mut self, change: Change<'m>, read: &[u8]) {
-        let keys = [change.key, self.set.as_bytes(), LAST_TRIMMED.as_bytes()];
+        let keys = [
+            change.task.key,
+            self.set.as_bytes(),
+            LAST_TRIMMED.as_bytes(),
+        ];
         let scripts = self.scripts.clone();
         let call = self.call(&scripts.remove, &keys);
-        call.arg(change.key).arg(read);
+        call.arg(change.task.key).arg(read);
         self.made.push(change);
     }
 
     /// Keeps a copy of a series, of which all was `read`, aside for a time, in
     /// seconds, and `kept` in its place.
     pub fn set_aside(&mut self, change: Change<'m>, read: &[u8], kept: &[u8], time_s: u32) {
-        let aside = [ASIDE.as_bytes(), change.key].concat();
+        let aside = [ASIDE.as_bytes(), change.task.key].concat();
         let (set, trims) = (self.set.as_bytes(), LAST_TRIMMED.as_bytes());
         let scripts = self.scripts.clone();
-        let call = self.call(&scripts.set_aside, &[change.key, &aside, set, trims]);
-        call.arg(change.key).arg(read).arg(kept).arg(time_s);
+        let call = self.call(&scripts.set_aside, &[change.task.key, &aside, set, trims]);
+        call.arg(change.task.key).arg(read).arg(kept).arg(time_s);
         self.made.push(change);
     }
 
-    /// Notes when the series were trimmed that will be there afterwards.
-    pub fn note_trims(&mut self, now_s: i64) {
-        let trimmed = self.made.iter().filter(|it| it.deed == Deed::Replace);
-        let keys: Vec<&[u8]> = trimmed.map(|change| change.key).collect();
-        if keys.is_empty() {
-            return;
+    /// All changes.
+    pub fn all(&self) -> impl Iterator<Item = &Change<'m>> {
+        let carried = self.carried.iter().map(|carried| &carried.change);
+        self.made.iter().chain(carried)
+    }
+
+    /// The commands: first the scripts, one for each of `made`; then the transaction,
+    /// if series are watched, of which only the last answer says anything; then
+    /// perhaps one that notes when the series were trimmed that will be there
+    /// afterwards. Beside them, how many there are behind the scripts.
+    pub fn commands(&mut self, now_s: i64) -> (Pipeline, usize) {
+        let mut pipe = std::mem::take(&mut self.pipe);
+        let mut further = 0;
+        if self.is_watching {
+            pipe.cmd("MULTI");
+            for Carried { change, new, .. } in &self.carried {
+                pipe.cmd("SET").arg(change.task.key).arg(new).arg("KEEPTTL");
+            }
+            pipe.cmd("EXEC");
+            further += self.carried.len() + 2;
         }
-        let record = self.pipe.cmd("HSET").arg(LAST_TRIMMED);
-        for key in keys {
-            record.arg(key).arg(now_s);
+        let trimmed = self.all().filter(|it| it.deed == Deed::Replace);
+        let keys: Vec<&[u8]> = trimmed.map(|change| change.task.key).collect();
+        if !keys.is_empty() {
+            let record = pipe.cmd("HSET").arg(LAST_TRIMMED);
+            for key in keys {
+                record.arg(key).arg(now_s);
+            }
+            further += 1;
         }
+        (pipe, further)
     }
 
     fn call(&mut self, script: &Script, keys: &[&[u8]]) -> &mut Pipeline {

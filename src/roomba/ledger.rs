@@ -27,9 +27,6 @@ pub struct Known {
     pass: u16,
     /// Whether there was a reason for doubt, and the series was not looked at since.
     pub is_doubtful: bool,
-    /// Whether it was changed here, and who appends to it may not have noticed: until
-    /// then they would not notice another writer either.
-    pub is_changed: bool,
 }
 
 const _: () = assert!(
@@ -46,13 +43,15 @@ impl Known {
             due_s: due_s.clamp(0, u32::MAX.into()) as u32,
             pass: 0,
             is_doubtful: false,
-            is_changed: false,
         })
     }
 
-    /// The same, of a series that was changed here or was not.
-    pub fn changed(self, is_changed: bool) -> Self {
-        Self { is_changed, ..self }
+    /// The same, of a series that there is a reason to doubt, or is none.
+    pub fn doubted(self, is_doubtful: bool) -> Self {
+        Self {
+            is_doubtful,
+            ..self
+        }
     }
 }
 
@@ -103,9 +102,25 @@ impl Ledger {
         };
     }
 
+    /// Whether something is known of a series that this pass has seen.
+    pub fn is_seen(&self, key: &[u8]) -> bool {
+        self.find(key).is_some_and(|known| known.pass == self.pass)
+    }
+
+    /// Whether this pass has seen every series of which something is known.
+    pub fn is_all_seen(&self) -> bool {
+        self.entries.values().all(|known| known.pass == self.pass)
+    }
+
     /// Forgets every series.
     pub fn clear(&mut self) {
         self.entries.clear();
+    }
+
+    /// Begins another pass, which has seen nothing, whether or not the one before has
+    /// come to its end.
+    pub fn begin_pass(&mut self) {
+        self.pass = self.pass.wrapping_add(1);
     }
 
     /// Forgets the series that this pass, now at its end, and the one before have not
@@ -119,7 +134,6 @@ impl Ledger {
             left.due_s = Some(left.due_s.map_or(due_s, |least_s| least_s.min(due_s)));
             pass.wrapping_sub(known.pass) < 2
         });
-        self.pass = pass.wrapping_add(1);
         left
     }
 
@@ -147,8 +161,9 @@ mod tests {
         ledger.note(b"b", known);
         // Through a turn of the pass's number.
         for pass in 0..70_000 {
+            ledger.begin_pass();
             assert!(ledger.see(b"a").is_some());
-            assert_eq!(ledger.find(b"b").is_some(), pass < 3, "{pass}");
+            assert_eq!(ledger.find(b"b").is_some(), pass < 2, "{pass}");
             ledger.end_pass();
         }
         ledger.note(b"a", None);

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::deeds::Deeds;
 use super::pass::{Company, Namespace, PassError, Trimmer};
 use super::{batch_keys, namespaces, now_s};
-use crate::admit::Tidings;
+use crate::admit::{Cut, Tidings};
 use crate::cli::{EXIT_FAILED, print, tell};
 use crate::host;
 use crate::logging;
@@ -95,9 +95,15 @@ struct Alone {
 }
 
 impl Company for Alone {
+    fn names(&mut self, _: usize) -> Option<Vec<Box<[u8]>>> {
+        None
+    }
+
     fn tidings(&mut self, names: Vec<Box<[u8]>>) -> Vec<Tidings> {
         vec![Tidings::default(); names.len()]
     }
+
+    fn note_cuts(&mut self, _: Vec<Cut>) {}
 
     fn go_on(&mut self, done: u64, all: u64) -> Result<(), PassError> {
         self.bar.set_length(all);

@@ -4,14 +4,20 @@
 -- KEYS: series. ARGV: where, the bytes that were read, the bytes for their place, how
 -- long the series was.
 local at, read, new = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-if redis.call('STRLEN', KEYS[1]) < tonumber(ARGV[4])
-    or redis.call('GETRANGE', KEYS[1], at, at + #read - 1) ~= read then
+local behind, least = at + #read, tonumber(ARGV[4])
+if redis.call('GETRANGE', KEYS[1], at, behind - 1) ~= read then
     return -1
 end
 if #read == #new then
+    if redis.call('STRLEN', KEYS[1]) < least then
+        return -1
+    end
     return redis.call('SETRANGE', KEYS[1], at, new)
 end
-local whole = redis.call('GETRANGE', KEYS[1], at + #read, -1)
+local whole = redis.call('GETRANGE', KEYS[1], behind, -1)
+if behind + #whole < least then
+    return -1
+end
 -- To put nothing in front of it would copy it twice.
 if at > 0 or new ~= '' then
     local front = ''

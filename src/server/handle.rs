@@ -10,7 +10,7 @@ use crossbeam_channel::Receiver;
 
 use super::watch::{sum, unix_ms};
 use super::{Addresses, COUNT_TIMEOUT, ask, lock};
-use crate::admit::{CensusPage, MetricId, Tidings};
+use crate::admit::{CensusPage, Cut, MembersPage, MetricId, Tidings};
 use crate::batch::Outcome;
 use crate::flux::FluxStatus;
 use crate::history;
@@ -152,6 +152,17 @@ impl Handle {
         answer.recv_timeout(COUNT_TIMEOUT).ok()
     }
 
+    /// Names of metrics that a shard has made known, of at most `entries_max` from the
+    /// one numbered `from` on; `None` if the shard is late or has ended.
+    pub fn members(&self, shard: usize, from: MetricId, entries_max: usize) -> Option<MembersPage> {
+        let inbox = self.common.inboxes.get(shard)?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        inbox
+            .send(Message::Members(from, entries_max, reply))
+            .ok()?;
+        answer.recv_timeout(COUNT_TIMEOUT).ok()
+    }
+
     /// What the shards together can say of the series of these metrics, by their
     /// names without the namespace.
     pub fn inquire(&self, names: Vec<Box<[u8]>>) -> Inquiry {
@@ -177,6 +188,15 @@ impl Handle {
             }
         }
         all
+    }
+
+    /// Tells the shards of series that have become shorter. One that has ended needs not
+    /// know.
+    pub fn note_cuts(&self, cuts: Vec<Cut>) {
+        let cuts = Arc::new(cuts);
+        for inbox in self.common.inboxes.iter() {
+            let _ = inbox.send(Message::Cut(cuts.clone()));
+        }
     }
 
     /// The sum of what each shard counts between two of its turns.

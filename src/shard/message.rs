@@ -6,7 +6,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender as Reply;
 use socket2::Socket;
 
-use crate::admit::{CensusPage, MetricId};
+use crate::admit::{CensusPage, Cut, MembersPage, MetricId};
 use crate::batch::Outcome;
 use crate::datagrams::Delivery;
 use crate::pipeline::Inquiry;
@@ -32,6 +32,11 @@ pub enum Message {
     Census(MetricId, usize, Reply<CensusPage>),
     /// Say of these metrics how their series are.
     Inquire(Arc<Vec<Box<[u8]>>>, Reply<Inquiry>),
+    /// Send the names of metrics that were made known: of those from this one on, at
+    /// most so many.
+    Members(MetricId, usize, Reply<MembersPage>),
+    /// These series have become shorter.
+    Cut(Arc<Vec<Cut>>),
     /// Accept connections from this socket.
     Listen(Listen, Socket),
     /// Accept nothing more there; answer when what was queued has been handed over.

@@ -1,17 +1,17 @@
 //! Passes of the library's trimmer over a real Redis, at times that the test sets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use skyring::Settings;
-use skyring::admit::Tidings;
+use skyring::admit::{Cut, Tidings};
 use skyring::roomba::namespaces;
-use skyring::roomba::pass::{Company, Namespace, PassError, Trimmer};
+use skyring::roomba::pass::{Company, Namespace, Trimmer};
 
 use super::*;
 
@@ -25,6 +25,10 @@ pub struct Feeder {
     lengths: Rc<RefCell<HashMap<String, usize>>>,
     newest: Rc<RefCell<HashMap<String, i64>>>,
     told: Rc<RefCell<HashMap<String, Tidings>>>,
+    /// Whether the pass is told to end where it is asked next.
+    pub stop_at_next: Rc<Cell<bool>>,
+    /// Names of which the pass has been told, if it is told any at all.
+    names_told: Option<usize>,
 }
 
 impl Feeder {
@@ -53,6 +57,17 @@ impl Feeder {
 }
 
 impl Company for Feeder {
+    fn names(&mut self, count: usize) -> Option<Vec<Box<[u8]>>> {
+        let lengths = self.lengths.borrow();
+        let mut names: Vec<&String> = lengths.keys().collect();
+        names.sort();
+        let told = self.names_told.as_mut()?;
+        let page = names.iter().skip(*told).take(count);
+        let page: Vec<Box<[u8]>> = page.map(|name| name.as_bytes().into()).collect();
+        *told += page.len();
+        (!page.is_empty()).then_some(page)
+    }
+
     fn tidings(&mut self, names: Vec<Box<[u8]>>) -> Vec<Tidings> {
         let name = |name: Box<[u8]>| String::from_utf8(name.into_vec()).unwrap();
         let mut told = self.told.borrow_mut();
@@ -60,7 +75,25 @@ impl Company for Feeder {
         names.into_iter().map(name).map(take).collect()
     }
 
+    fn note_cuts(&mut self, cuts: Vec<Cut>) {
+        let mut lengths = self.lengths.borrow_mut();
+        for Cut { name, bytes } in cuts {
+            let name = str::from_utf8(&name).unwrap();
+            match bytes {
+                None => drop(lengths.remove(name)),
+                Some(bytes) => {
+                    if let Some(length) = lengths.get_mut(name) {
+                        *length = length.saturating_sub(bytes as usize);
+                    }
+                }
+            }
+        }
+    }
+
     fn go_on(&mut self, _: u64, _: u64) -> Result<(), PassError> {
+        if self.stop_at_next.take() {
+            return Err(PassError::Stopped);
+        }
         Ok(())
     }
 }
@@ -72,15 +105,25 @@ pub struct World {
     namespace: Namespace,
 }
 
+/// As beside a server whose Redis is on the same host.
+fn trimmer(redis: &Redis) -> Trimmer {
+    let mut trimmer = Trimmer::new(redis.connection(), false).unwrap();
+    trimmer.carries = true;
+    trimmer
+}
+
 impl World {
     pub fn new(sets: &[&str]) -> World {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let settings = Settings::load(None, &sets).unwrap();
         let redis = Redis::start();
         World {
-            trimmer: Trimmer::new(redis.connection(), false).unwrap(),
+            trimmer: trimmer(&redis),
             redis,
-            feeder: Feeder::default(),
+            feeder: Feeder {
+                names_told: Some(0),
+                ..Feeder::default()
+            },
             namespace: namespaces(&settings).remove(0),
         }
     }
@@ -98,7 +141,7 @@ impl World {
 
     /// Another trimmer, that knows nothing, in the place of this one.
     pub fn restart(&mut self) {
-        self.trimmer = Trimmer::new(self.redis.connection(), false).unwrap();
+        self.trimmer = trimmer(&self.redis);
     }
 
     pub fn seconds(&self, name: &str) -> Vec<i64> {
@@ -162,7 +205,7 @@ fn the_slack_is_what_the_interval_leaves_of_the_grace() {
         let settings = Settings::load(None, &sets).unwrap();
         namespaces(&settings)[0].slack_s
     };
-    assert_eq!(slack_s(60, 600), 480);
+    assert_eq!(slack_s(60, 600), 533);
     assert_eq!(slack_s(60, 0), 0);
     assert_eq!(slack_s(86_400, 600), 0);
     let mut world = World::new(&["redis.full_duration_s=60", "roomba.grace_s=0"]);
@@ -360,24 +403,27 @@ fn a_long_series_is_trimmed_like_any_other() {
 /// may be taken for known that was so only before the change.
 #[test]
 fn a_change_whose_answer_is_lost_leaves_nothing_wrong_behind() {
-    let mut world = World::new(&["redis.full_duration_s=60", "roomba.grace_s=0"]);
-    let proxy = Proxy::start(&world.redis);
-    world.trimmer.reconnect(proxy.connect()).unwrap();
-    put(&world.redis, "metrics.a", b"");
-    let points = [0, 30, 60, 90].map(|at| point(START_S + at)).concat();
-    world.feeder.append(&world.redis, "a", &points);
-    world.pass(START_S).unwrap();
-    proxy.break_at_next_change.store(true, Ordering::Release);
-    let broken = world.pass(START_S + 75);
-    assert!(matches!(broken, Err(PassError::Redis(_))), "{broken:?}");
-    assert_eq!(world.seconds("a").len(), 3, "the change was made");
-    // Just where the newest record stood before the cut stands it again, twice now.
-    let twice = record((START_S + 90) as f64, f64::MAX);
-    append(&world.redis, "metrics.a", &twice);
-    world.trimmer.reconnect(proxy.connect()).unwrap();
-    world.pass(START_S + 76).unwrap();
-    let wanted = [30, 60, 90].map(|at| START_S + at);
-    assert_eq!(world.seconds("a"), wanted);
+    for carries in [false, true] {
+        let mut world = World::new(&["redis.full_duration_s=60", "roomba.grace_s=0"]);
+        world.trimmer.carries = carries;
+        let proxy = Proxy::start(&world.redis);
+        world.trimmer.reconnect(proxy.connect()).unwrap();
+        put(&world.redis, "metrics.a", b"");
+        let points = [0, 30, 60, 90].map(|at| point(START_S + at)).concat();
+        world.feeder.append(&world.redis, "a", &points);
+        world.pass(START_S).unwrap();
+        proxy.break_at_next_change.store(true, Ordering::Release);
+        let broken = world.pass(START_S + 75);
+        assert!(matches!(broken, Err(PassError::Redis(_))), "{broken:?}");
+        assert_eq!(world.seconds("a").len(), 3, "the change was made");
+        // Just where the newest record stood before the cut stands it again, twice now.
+        let twice = record((START_S + 90) as f64, f64::MAX);
+        append(&world.redis, "metrics.a", &twice);
+        world.trimmer.reconnect(proxy.connect()).unwrap();
+        world.pass(START_S + 76).unwrap();
+        let wanted = [30, 60, 90].map(|at| START_S + at);
+        assert_eq!(world.seconds("a"), wanted);
+    }
 }
 
 /// Scripts that somebody flushes are loaded again in the same pass.
@@ -399,23 +445,29 @@ fn flushed_scripts_are_loaded_again() {
 }
 
 /// Passes bytes on between a client and Redis, until it is to lose an answer.
-struct Proxy {
+/// What is done before a request with this word goes on to Redis.
+type Before = Option<(String, Box<dyn FnOnce() + Send>)>;
+
+pub struct Proxy {
     directory: tempfile::TempDir,
     break_at_next_change: Arc<AtomicBool>,
+    before: Arc<Mutex<Before>>,
 }
 
 impl Proxy {
-    fn start(redis: &Redis) -> Proxy {
+    pub fn start(redis: &Redis) -> Proxy {
         let proxy = Proxy {
             directory: tempfile::TempDir::with_prefix("skyring-proxy-").unwrap(),
             break_at_next_change: Arc::default(),
+            before: Arc::default(),
         };
         let listener = UnixListener::bind(proxy.socket()).unwrap();
         let (there, is_to_break) = (redis.socket(), proxy.break_at_next_change.clone());
+        let before = proxy.before.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let server = UnixStream::connect(&there).unwrap();
-                let _ = pass_on(client, server, &is_to_break);
+                let _ = pass_on(client, server, &is_to_break, &before);
             }
         });
         proxy
@@ -425,7 +477,12 @@ impl Proxy {
         self.directory.path().join("proxy.sock")
     }
 
-    fn connect(&self) -> redis::Connection {
+    /// Does this once, before the next request with the word goes on.
+    pub fn before_next(&self, word: &str, deed: impl FnOnce() + Send + 'static) {
+        *self.before.lock().unwrap() = Some((word.to_owned(), Box::new(deed)));
+    }
+
+    pub fn connect(&self) -> redis::Connection {
         let client = redis::Client::open(format!("unix://{}", self.socket().display()));
         client.unwrap().get_connection().unwrap()
     }
@@ -436,6 +493,7 @@ fn pass_on(
     mut client: UnixStream,
     mut server: UnixStream,
     is_to_break: &AtomicBool,
+    before: &Mutex<Before>,
 ) -> std::io::Result<()> {
     let mut bytes = vec![0; 1 << 16];
     client.set_nonblocking(true)?;
@@ -448,8 +506,13 @@ fn pass_on(
             Ok(count) => {
                 is_idle = false;
                 let sent = &bytes[..count];
-                let is_change = sent.windows(7).any(|word| word == b"EVALSHA");
+                let has = |word: &str| sent.windows(word.len()).any(|it| it == word.as_bytes());
+                let is_change = has("EVALSHA") || has("EXEC");
                 is_broken |= is_change && is_to_break.swap(false, Ordering::AcqRel);
+                let due = before.lock().unwrap().take_if(|(word, _)| has(word));
+                if let Some((_, deed)) = due {
+                    deed();
+                }
                 server.write_all(sent)?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}

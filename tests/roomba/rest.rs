@@ -83,8 +83,8 @@ fn a_pass_is_made_when_something_may_be_due() {
     assert!(world.may_rest(in_a_day));
     put(&world.redis, "metrics.empty", b"");
     world.pass(START_S).unwrap();
-    assert!(world.may_rest(START_S + 479));
-    assert!(!world.may_rest(START_S + 480));
+    assert!(world.may_rest(START_S + 532));
+    assert!(!world.may_rest(START_S + 533));
 }
 
 /// A Redis that may not be asked is passed over each time.
@@ -127,7 +127,7 @@ fn an_idle_server_does_not_look_at_the_series() {
 }
 
 /// Series that have all begun together, as after an installation, are not all cut by the
-/// same pass for ever, and a new server goes on in the rhythm of the one before.
+/// same pass for ever, nor are those that a new server meets.
 #[test]
 fn series_that_began_together_are_not_cut_together() {
     let mut world = World::new(&["redis.full_duration_s=600"]);
@@ -149,11 +149,8 @@ fn series_that_began_together_are_not_cut_together() {
         }
     }
     // The first points are too old after twenty minutes; then each series is cut once in
-    // every eight.
+    // every nine or ten.
     assert_eq!(cuts[..20].iter().sum::<u64>(), 0, "{cuts:?}");
-    assert!(
-        cuts[21..].iter().all(|cut| (1..80).contains(cut)),
-        "{cuts:?}"
-    );
-    assert_eq!(cuts[21..37].iter().sum::<u64>(), 2 * 200, "{cuts:?}");
+    assert!(cuts[21..].iter().all(|cut| *cut < 80), "{cuts:?}");
+    assert_eq!(cuts[21..41].iter().sum::<u64>(), 2 * 200, "{cuts:?}");
 }

@@ -36,13 +36,7 @@ pub fn measure(bench: &Bench<'_>) -> Result<Findings> {
         .map(|at| crate::names::name(load.seed, at))
         .collect();
     let redis = bench.redis()?;
-    let steady = Steady {
-        bench,
-        redis: &redis,
-        names: &names,
-    };
-    let model = steady.python(part)?;
-    let trimmer = steady.skyring(hour)?;
+    let (model, trimmer) = steady(bench, &names, &redis, (hour, part))?;
     let mut findings = Findings::default();
     report(&mut findings, count, &model, &trimmer);
     memory::measure(bench, &redis, &mut findings)?;
@@ -58,13 +52,6 @@ fn namespace() -> Result<Namespace> {
         Some(namespace) => Ok(namespace),
         None => bail!("the default settings trim nothing"),
     }
-}
-
-/// Both sides do the same: a first pass that knows nothing, and then one each minute.
-struct Steady<'a> {
-    bench: &'a Bench<'a>,
-    redis: &'a Redis,
-    names: &'a [String],
 }
 
 /// What came out for one side.
@@ -106,66 +93,97 @@ impl Side {
     }
 }
 
-impl Steady<'_> {
-    fn python(&self, minutes: u64) -> Result<Side> {
-        let mut redis = self.redis.connect()?;
-        self.run("Skyline's way", minutes, |world| {
-            python::pass(&mut redis, world.oldest_s(), world.now_s())?;
-            Ok(())
-        })
-    }
-
-    fn skyring(&self, minutes: u64) -> Result<Side> {
-        let mut trimmer = Trimmer::new(self.redis.connect()?, false)?;
-        let none = std::collections::HashSet::new();
-        let mut side = self.run("Skyring", minutes, |world| {
+/// Both sides do the same, each to a Redis of its own: a first pass that knows nothing,
+/// and then one each minute. They take turns, so that whatever else the machine does
+/// falls upon both: the minutes of the model, of which there are fewer, lie between those
+/// of Skyring's hour.
+fn steady(
+    bench: &Bench<'_>,
+    names: &[String],
+    redis: &Redis,
+    (hour, part): (u64, u64),
+) -> Result<(Side, Side)> {
+    let progress = bench.progress;
+    progress.begin("trimming: an hour");
+    let beside = bench.redis()?;
+    let mut connection = beside.connect()?;
+    let mut model = Run::start(&beside, names)?;
+    let mut run = Run::start(redis, names)?;
+    let mut trimmer = Trimmer::new(redis.connect()?, false)?;
+    trimmer.carries = true;
+    let none = std::collections::HashSet::new();
+    for minute in 0..=hour {
+        progress.at(minute, hour);
+        if bench.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            bail!("interrupted");
+        }
+        if minute % (hour / part) == 0 {
+            model.minute(|world| {
+                python::pass(&mut connection, world.oldest_s(), world.now_s())?;
+                Ok(())
+            })?;
+        }
+        run.minute(|world| {
             let (namespace, now_s) = (world.namespace.clone(), world.now_s());
             trimmer.pass(&namespace, &none, now_s, world)?;
             Ok(())
         })?;
-        side.deeds = trimmer.deeds.clone();
-        side.ledger_bytes = trimmer.ledger_bytes();
-        Ok(side)
+    }
+    let mut trimmed = run.end()?;
+    trimmed.deeds = trimmer.deeds.clone();
+    trimmed.ledger_bytes = trimmer.ledger_bytes();
+    Ok((model.end()?, trimmed))
+}
+
+/// One side under way.
+struct Run<'r> {
+    redis: &'r Redis,
+    connection: redis::Connection,
+    world: World,
+    side: Side,
+}
+
+impl<'r> Run<'r> {
+    fn start(redis: &'r Redis, names: &[String]) -> Result<Self> {
+        redis.flush()?;
+        let mut connection = redis.connect()?;
+        let mut world = World::new(names, namespace()?);
+        world.fill(&mut connection)?;
+        let mut side = Side::default();
+        side.used_bytes.0 = redis.used_bytes()?;
+        Ok(Self {
+            redis,
+            connection,
+            world,
+            side,
+        })
     }
 
-    fn run(
-        &self,
-        who: &str,
-        minutes: u64,
-        mut pass: impl FnMut(&mut World) -> Result<()>,
-    ) -> Result<Side> {
-        let progress = self.bench.progress;
-        progress.begin(&format!("trimming: {who}"));
-        self.redis.flush()?;
-        let mut redis = self.redis.connect()?;
-        let mut world = World::new(self.names, namespace()?);
-        world.fill(&mut redis)?;
-        let mut side = Side::default();
-        side.used_bytes.0 = self.redis.used_bytes()?;
-        for minute in 0..=minutes {
-            progress.at(minute, minutes);
-            if self.bench.stop.load(std::sync::atomic::Ordering::Relaxed) {
-                bail!("interrupted");
-            }
-            let before = self.redis.usage(&mut redis)?;
-            world.append(&mut redis)?;
-            let between = self.redis.usage(&mut redis)?;
-            let own_before = own_cpu_ns();
-            pass(&mut world)?;
-            let own_ns = own_cpu_ns() - own_before;
-            let after = self.redis.usage(&mut redis)?;
-            let usage = after.since(&between);
-            let done = Pass { usage, own_ns };
-            if minute == 0 {
-                side.first = done;
-            } else {
-                side.passes.push(done);
-                side.append_ns.push(between.since(&before).cpu_ns as f64);
-            }
+    /// A minute passes, and then a pass is made.
+    fn minute(&mut self, pass: impl FnOnce(&mut World) -> Result<()>) -> Result<()> {
+        let before = self.redis.usage(&mut self.connection)?;
+        self.world.append(&mut self.connection)?;
+        let between = self.redis.usage(&mut self.connection)?;
+        let own_before = own_cpu_ns();
+        pass(&mut self.world)?;
+        let own_ns = own_cpu_ns() - own_before;
+        let after = self.redis.usage(&mut self.connection)?;
+        let usage = after.since(&between);
+        let done = Pass { usage, own_ns };
+        let side = &mut self.side;
+        if side.append_ns.is_empty() {
+            side.first = done;
+        } else {
+            side.passes.push(done);
         }
-        side.used_bytes.1 = self.redis.used_bytes()?;
-        side.missing = world.missing(&mut redis)?;
-        Ok(side)
+        side.append_ns.push(between.since(&before).cpu_ns as f64);
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Side> {
+        self.side.used_bytes.1 = self.redis.used_bytes()?;
+        self.side.missing = self.world.missing(&mut self.connection)?;
+        Ok(self.side)
     }
 }
 

@@ -6,10 +6,12 @@ use super::super::change::{ASIDE, Change, Changes, Part};
 use super::super::deeds::Deed;
 use super::super::ledger::Known;
 use super::super::trim::{self, Action, Found};
-use super::{Place, Trimmer, is_about_the_key};
+use super::{GROUP, Place, Trimmer, is_about_the_key};
 use crate::connection::LOG_PERIOD;
 use crate::logging::{Throttle, printable};
 
+/// How many seconds of a series its end may come to hold until it is looked at.
+const END_S: i64 = 3600;
 /// Bytes of a series's front that are read when it is due.
 pub const FRONT_BYTES: usize = 256;
 /// The same when those are all old.
@@ -18,8 +20,8 @@ const LONG_FRONT_BYTES: usize = 16 << 10;
 const TOGETHER_BYTES: usize = 1 << 20;
 /// Longest series that is read as a whole.
 const SERIES_BYTES_MAX: usize = 128 << 20;
-/// Round trips for one group, at most; what is not done then waits for the next pass.
-const ROUNDS: usize = 8;
+/// Looks at one series, at most; what is not done then waits for the next pass.
+const LOOKS_MAX: u8 = 8;
 
 /// Why a series is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,27 +34,51 @@ pub enum Reason {
     Long,
     /// Its oldest record is due; so many bytes of the front are read.
     Due(usize),
+    /// The same, but it is watched and read whole, to be written whole.
+    Carried,
     /// It may be out of order.
     Doubt,
 }
 
-impl Reason {
-    /// How many commands it takes.
-    fn looks(self) -> usize {
-        match self {
-            Self::Due(_) => 2,
-            _ => 1,
-        }
-    }
-}
-
 /// A look that is to be taken.
 #[derive(Clone, Copy)]
-pub(super) struct Task<'m> {
+pub struct Task<'m> {
     /// The series.
     pub key: &'m [u8],
     /// Why.
     pub reason: Reason,
+    /// How many looks have shown that another one is needed.
+    looks: u8,
+}
+
+impl<'m> Task<'m> {
+    /// A first look.
+    pub fn new(key: &'m [u8], reason: Reason) -> Self {
+        Self {
+            key,
+            reason,
+            looks: 0,
+        }
+    }
+
+    /// What Redis has to do for it, next to others: a script may follow from most.
+    pub(super) fn weight(&self) -> usize {
+        match self.reason {
+            Reason::Long => GROUP,
+            Reason::Unknown | Reason::Due(_) => 2,
+            Reason::Carried | Reason::Doubt | Reason::Nothing => 1,
+        }
+    }
+
+    /// Another look; `None` if there were too many.
+    pub(super) fn again(self, reason: Reason) -> Option<Self> {
+        let looks = self.looks + 1;
+        (looks < LOOKS_MAX).then_some(Self {
+            reason,
+            looks,
+            ..self
+        })
+    }
 }
 
 /// What the end of a series becomes.
@@ -64,85 +90,82 @@ struct End {
 }
 
 impl Trimmer {
-    /// Looks at series until each is as it should be.
-    pub(super) fn group<'m>(
+    /// One round trip: makes the changes that the last one has shown to be needed, and
+    /// looks at further series. Returns the changes these need; series at which another
+    /// look is needed are added to `again`.
+    pub(super) fn trip<'m>(
         &mut self,
         place: &'m Place<'_>,
-        mut group: Vec<Task<'m>>,
-    ) -> RedisResult<()> {
-        let series = group.len() as u64;
-        for _ in 0..ROUNDS {
-            let (long, short): (Vec<_>, Vec<_>) =
-                group.iter().partition(|task| task.reason == Reason::Long);
-            if short.is_empty() && long.is_empty() {
-                break;
-            }
-            group = Vec::new();
-            for tasks in std::iter::once(short).chain(long.into_iter().map(|task| vec![task])) {
-                if !tasks.is_empty() {
-                    group.extend(self.round(place, tasks)?);
+        mut changes: Changes<'m>,
+        tasks: Vec<Task<'m>>,
+        again: &mut Vec<Task<'m>>,
+    ) -> RedisResult<Changes<'m>> {
+        let (mut pipe, further) = changes.commands(place.now_s);
+        for change in changes.all() {
+            self.ledger.note(change.task.key, None);
+        }
+        let watched = tasks.iter().filter(|task| task.reason == Reason::Carried);
+        let watched: Vec<&[u8]> = watched.map(|task| task.key).collect();
+        if !watched.is_empty() {
+            pipe.cmd("WATCH").arg(&watched);
+        }
+        for task in &tasks {
+            self.look(task, &mut pipe);
+        }
+        let mut replies = self.ask(&mut pipe)?.into_iter();
+        self.settle(place, changes, further, &mut replies, again)?;
+        let mut changes = Changes::new(self.scripts.clone(), &place.set);
+        if !watched.is_empty() {
+            // It may not be allowed to: then a script makes the change.
+            changes.is_watching = replies.next().is_some_and(|reply| reply.is_ok());
+            self.carries &= changes.is_watching;
+        }
+        for task in tasks {
+            match replies.next() {
+                Some(Ok(read)) => {
+                    let reason = self.judge(place, task, read, &mut changes);
+                    again.extend(reason.and_then(|reason| task.again(reason)));
                 }
+                Some(Err(error)) if !is_about_the_key(&error) => return Err(error),
+                _ => self.refuse(task.key),
             }
         }
-        self.deeds.looked_at += series;
-        Ok(())
+        if self.is_dry {
+            for change in changes.all() {
+                self.deeds.count(change.deed, &change.found, change.bytes);
+            }
+            return Ok(Changes::new(self.scripts.clone(), &place.set));
+        }
+        Ok(changes)
     }
 
-    /// Looks at series and makes the changes they need; returns those at which a
-    /// further look is needed.
-    fn round<'m>(
+    /// What a series needs of which this was read; returns why another look is needed,
+    /// if it is.
+    fn judge<'m>(
         &mut self,
-        place: &'m Place<'_>,
-        tasks: Vec<Task<'m>>,
-    ) -> RedisResult<Vec<Task<'m>>> {
-        let mut looks = redis::pipe();
-        for task in &tasks {
-            self.look(task, &mut looks);
+        place: &Place<'_>,
+        task: Task<'m>,
+        read: Value,
+        changes: &mut Changes<'m>,
+    ) -> Option<Reason> {
+        match (task.reason, read) {
+            (Reason::Unknown | Reason::Long | Reason::Carried, Value::BulkString(bytes)) => {
+                self.unknown(place, task, &bytes, changes)
+            }
+            (Reason::Nothing, Value::Int(0)) => {
+                changes.remove(plain(task, Deed::RemoveGhost), b"");
+                None
+            }
+            (Reason::Nothing, Value::Int(_)) => None,
+            (Reason::Due(bytes), Value::BulkString(front)) => {
+                self.due(place, task, (&front, bytes), changes)
+            }
+            (Reason::Doubt, Value::BulkString(end)) => self.doubt(task, &end, changes),
+            _ => {
+                self.refuse(task.key);
+                None
+            }
         }
-        let mut replies = self.ask(&mut looks)?.into_iter();
-        let mut again = Vec::new();
-        let mut changes = Changes::new(self.scripts.clone(), &place.set);
-        for task in tasks {
-            let key = task.key;
-            // All that belong to it, even if the first is an error.
-            let read: Vec<_> = replies.by_ref().take(task.reason.looks()).collect();
-            let read: RedisResult<Vec<Value>> = read.into_iter().collect();
-            let read = match read {
-                Ok(read) => read,
-                Err(error) if is_about_the_key(&error) => {
-                    self.refuse(key);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let mut read = read.into_iter();
-            let next = match (task.reason, read.next(), read.next()) {
-                (Reason::Unknown | Reason::Long, Some(Value::BulkString(bytes)), None) => {
-                    self.unknown(place, task, &bytes, &mut changes)
-                }
-                (Reason::Nothing, Some(Value::Int(count)), None) => {
-                    if count == 0 {
-                        changes.remove(plain(key, Deed::RemoveGhost), b"");
-                    }
-                    None
-                }
-                (
-                    Reason::Due(bytes),
-                    Some(Value::BulkString(front)),
-                    Some(Value::BulkString(end)),
-                ) => self.due(place, key, (&front, bytes), &end, &mut changes),
-                (Reason::Doubt, Some(Value::BulkString(end)), None) => {
-                    self.doubt(key, &end, &mut changes)
-                }
-                _ => {
-                    self.refuse(key);
-                    None
-                }
-            };
-            again.extend(next.map(|reason| Task { key, reason }));
-        }
-        self.make(place, changes, &mut again)?;
-        Ok(again)
     }
 
     /// The commands that read what a task needs.
@@ -154,15 +177,12 @@ impl Trimmer {
         let known = || self.ledger.find(task.key);
         let newest_at = || known().map_or(0, |known| known.newest_at as usize);
         match task.reason {
-            Reason::Unknown => range(0, Some(TOGETHER_BYTES + 1)),
+            Reason::Unknown | Reason::Carried => range(0, Some(TOGETHER_BYTES + 1)),
             Reason::Long => range(0, Some(SERIES_BYTES_MAX + 1)),
             Reason::Nothing => {
                 looks.cmd("EXISTS").arg(task.key);
             }
-            Reason::Due(bytes) => {
-                range(0, Some(bytes));
-                range(newest_at(), None);
-            }
+            Reason::Due(bytes) => range(0, Some(bytes)),
             Reason::Doubt => range(newest_at(), None),
         }
     }
@@ -191,10 +211,10 @@ impl Trimmer {
             }
             return None;
         }
-        if task.reason == Reason::Unknown && bytes.len() > TOGETHER_BYTES {
+        if task.reason != Reason::Long && bytes.len() > TOGETHER_BYTES {
             return Some(Reason::Long);
         }
-        self.whole(place, task.key, bytes, changes);
+        self.whole(place, task, bytes, changes);
         None
     }
 
@@ -202,22 +222,26 @@ impl Trimmer {
     fn whole<'m>(
         &mut self,
         place: &Place<'_>,
-        key: &'m [u8],
+        task: Task<'m>,
         bytes: &[u8],
         changes: &mut Changes<'m>,
     ) {
-        self.deeds.read_whole += 1;
+        let key = task.key;
+        let is_carried = task.reason == Reason::Carried;
+        self.deeds.read_whole += u64::from(!is_carried);
         let (action, found, span) = trim::trim(bytes, place.oldest_s);
-        let known = |first_s: i64, before: usize| {
-            let due_s = place.due_s(key, first_s);
+        let before = self.ledger.find(key);
+        let known = |first_s: i64, old_bytes: usize| {
+            let due_s = place.due_s(key, first_s, before);
             let span = span?;
-            Known::new(before + span.last_at, span.last_s, due_s)
+            Known::new(old_bytes + span.last_at, span.last_s, due_s)
         };
-        if let (true, Action::Replace(kept)) = (found.is_only_old(), &action) {
+        let is_due = before.is_some_and(|before| place.is_due(before.due_s));
+        if let (true, Action::Replace(kept)) = (found.is_only_old() && !is_due, &action) {
             // Its old records may wait, like those of any other series.
             let old_bytes = bytes.len() - kept.len();
             let waiting = trim::first_s(bytes).and_then(|first_s| known(first_s, old_bytes));
-            if waiting.is_some_and(|known| i64::from(known.due_s) > place.now_s) {
+            if waiting.is_some_and(|known| !place.is_due(known.due_s)) {
                 return self.ledger.note(key, waiting);
             }
         }
@@ -233,11 +257,11 @@ impl Trimmer {
             Action::Remove => b"",
         };
         let change = Change {
-            key,
+            task,
             deed: Deed::Replace,
             found,
             bytes: (bytes.len(), kept.len()),
-            known: known.map(|known| known.changed(true)),
+            known,
             then: None,
         };
         if found.is_broken {
@@ -247,6 +271,9 @@ impl Trimmer {
         }
         match action {
             Action::Keep => self.ledger.note(key, known),
+            Action::Replace(new) if is_carried && changes.is_watching => {
+                changes.carry(change, before, new)
+            }
             Action::Replace(_) => changes.replace(change, part, kept),
             Action::Remove => {
                 let deed = Deed::Remove;
@@ -260,9 +287,8 @@ impl Trimmer {
     fn due<'m>(
         &mut self,
         place: &Place<'_>,
-        key: &'m [u8],
+        task: Task<'m>,
         (front, read_bytes): (&[u8], usize),
-        end: &[u8],
         changes: &mut Changes<'m>,
     ) -> Option<Reason> {
         let Some((cut, records, Some(first_s))) = trim::old_front(front, place.oldest_s) else {
@@ -273,27 +299,18 @@ impl Trimmer {
                 Reason::Unknown
             });
         };
-        let before = self.ledger.find(key)?;
-        let Some(end_now) = self.end(key, end) else {
+        let before = self.ledger.find(task.key)?;
+        let Some(newest_at) = (before.newest_at as usize).checked_sub(cut) else {
             return Some(Reason::Unknown);
         };
-        if end_now.new.is_some() {
-            // First the end, and then another look.
-            self.mend_end(key, end, end_now, Some(Reason::Due(read_bytes)), changes);
-            return None;
-        }
-        let Some(newest_at) = (end_now.known.newest_at as usize).checked_sub(cut) else {
-            return Some(Reason::Unknown);
-        };
-        let known = Known::new(
-            newest_at,
-            end_now.known.newest_s.into(),
-            place.due_s(key, first_s),
-        );
+        let due_s = place.due_s(task.key, first_s, Some(before));
+        let known = Known::new(newest_at, before.newest_s.into(), due_s);
+        let known = known.map(|known| known.doubted(before.is_doubtful));
+        let is_long = place.now_s - i64::from(before.newest_s) > END_S;
+        let then = (before.is_doubtful || is_long).then_some(Reason::Doubt);
         if cut == 0 {
-            let known = known.map(|known| known.changed(end_now.known.is_changed));
-            self.ledger.note(key, known);
-            return None;
+            self.ledger.note(task.key, known);
+            return then;
         }
         let found = Found {
             records,
@@ -301,17 +318,17 @@ impl Trimmer {
             ..Found::default()
         };
         let change = Change {
-            key,
+            task,
             deed: Deed::Replace,
             found,
             bytes: (cut, 0),
-            known: known.map(|known| known.changed(true)),
-            then: None,
+            known,
+            then,
         };
         let part = Part {
             at: 0,
             bytes: &front[..cut],
-            series_bytes: before.newest_at as usize + end.len(),
+            series_bytes: before.newest_at as usize,
         };
         changes.replace(change, part, b"");
         None
@@ -320,17 +337,17 @@ impl Trimmer {
     /// What a series needs of which only the end was read.
     fn doubt<'m>(
         &mut self,
-        key: &'m [u8],
+        task: Task<'m>,
         end: &[u8],
         changes: &mut Changes<'m>,
     ) -> Option<Reason> {
-        let Some(end_now) = self.end(key, end) else {
+        let Some(end_now) = self.end(task.key, end) else {
             return Some(Reason::Unknown);
         };
         if end_now.new.is_some() {
-            self.mend_end(key, end, end_now, None, changes);
+            self.mend_end(task, end, end_now, changes);
         } else {
-            self.ledger.note(key, Some(end_now.known));
+            self.ledger.note(task.key, Some(end_now.known));
         }
         None
     }
@@ -351,7 +368,6 @@ impl Trimmer {
         }
         let newest_at = before.newest_at as usize + span.last_at;
         let known = Known::new(newest_at, span.last_s, before.due_s.into())?;
-        let known = known.changed(before.is_changed);
         let new = match action {
             Action::Keep => None,
             Action::Replace(new) => Some(new),
@@ -362,21 +378,23 @@ impl Trimmer {
 
     fn mend_end<'m>(
         &mut self,
-        key: &'m [u8],
+        task: Task<'m>,
         end: &[u8],
         End { known, found, new }: End,
-        then: Option<Reason>,
         changes: &mut Changes<'m>,
     ) {
         let new = new.unwrap_or_default();
-        let at = self.ledger.find(key).map_or(0, |known| known.newest_at) as usize;
+        let at = self
+            .ledger
+            .find(task.key)
+            .map_or(0, |known| known.newest_at) as usize;
         let change = Change {
-            key,
+            task,
             deed: Deed::Replace,
             found,
             bytes: (end.len(), new.len()),
-            known: Some(known.changed(true)),
-            then,
+            known: Some(known),
+            then: None,
         };
         let part = Part {
             at,
@@ -393,9 +411,9 @@ impl Trimmer {
 }
 
 /// A change of which there is nothing to say.
-fn plain(key: &[u8], deed: Deed) -> Change<'_> {
+fn plain(task: Task<'_>, deed: Deed) -> Change<'_> {
     Change {
-        key,
+        task,
         deed,
         found: Found::default(),
         bytes: (0, 0),
@@ -407,7 +425,7 @@ fn plain(key: &[u8], deed: Deed) -> Change<'_> {
 pub(super) fn tell(change: &Change<'_>) {
     if change.deed == Deed::SetAside {
         tracing::warn!(
-            key = shown(change.key),
+            key = shown(change.task.key),
             bytes = change.bytes.0,
             bytes_kept = change.bytes.1,
             "a series could not all be read: a copy is kept aside under {ASIDE}<key>"

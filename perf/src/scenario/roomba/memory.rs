@@ -25,6 +25,7 @@ pub fn measure(bench: &Bench<'_>, redis: &Redis, findings: &mut Findings) -> Res
     world.grow(&mut connection, world.points() + waiting)?;
     let grown = world.memory(&mut connection)?;
     let mut trimmer = Trimmer::new(redis.connect()?, false)?;
+    trimmer.carries = true;
     let (namespace, now_s) = (world.namespace.clone(), world.now_s());
     trimmer.pass(&namespace, &HashSet::new(), now_s, &mut world)?;
     let cut = world.memory(&mut connection)?;

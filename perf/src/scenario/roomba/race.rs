@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use redis::Connection;
-use skyring::admit::Tidings;
+use skyring::admit::{Cut, Tidings};
 use skyring::roomba::pass::{Company, Namespace, PassError, Trimmer};
 
 use super::python;
@@ -32,6 +32,7 @@ fn namespace() -> Namespace {
         prefix: "metrics.".to_owned(),
         duration_s: AGING as i64,
         slack_s: 0,
+        interval_s: 1,
         quarantine_s: 60,
     }
 }
@@ -68,6 +69,7 @@ pub fn measure(bench: &Bench<'_>, redis: &Redis, findings: &mut Findings) -> Res
         Ok((done.trimmed, done.blocked))
     })?;
     let mut trimmer = Trimmer::new(redis.connect()?, false)?;
+    trimmer.carries = true;
     let skyring = race.run("Skyring", |now_s| {
         let before = trimmer.deeds.clone();
         trimmer.pass(&namespace(), &HashSet::new(), now_s, &mut Nobody)?;
@@ -210,9 +212,15 @@ fn write(redis: &mut Connection, rounds: u64, round: &AtomicU64) -> Result<u64> 
 struct Nobody;
 
 impl Company for Nobody {
+    fn names(&mut self, _: usize) -> Option<Vec<Box<[u8]>>> {
+        None
+    }
+
     fn tidings(&mut self, names: Vec<Box<[u8]>>) -> Vec<Tidings> {
         vec![Tidings::default(); names.len()]
     }
+
+    fn note_cuts(&mut self, _: Vec<Cut>) {}
 
     fn go_on(&mut self, _: u64, _: u64) -> Result<(), PassError> {
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use redis::Connection;
-use skyring::admit::Tidings;
+use skyring::admit::{Cut, Tidings};
 use skyring::roomba::pass::{Company, Namespace, PassError};
 
 use crate::plan::Stamp;
@@ -32,6 +32,8 @@ pub struct World {
     /// What the last APPEND of each has answered.
     lengths: Vec<u32>,
     told: Vec<Tidings>,
+    /// How many names this pass was told.
+    told_of: usize,
     /// Minutes that have passed.
     minute: i64,
 }
@@ -49,6 +51,7 @@ impl World {
             places,
             lengths: vec![0; names.len()],
             told: vec![Tidings::default(); names.len()],
+            told_of: 0,
             minute: 0,
         }
     }
@@ -181,6 +184,17 @@ impl World {
 }
 
 impl Company for World {
+    fn names(&mut self, count: usize) -> Option<Vec<Box<[u8]>>> {
+        let keys = self.keys[self.told_of..].iter().take(count);
+        let name = |key: &String| Box::from(&key.as_bytes()[NAMESPACE.len()..]);
+        let names: Vec<Box<[u8]>> = keys.map(name).collect();
+        self.told_of += names.len();
+        if names.is_empty() {
+            self.told_of = 0;
+        }
+        (!names.is_empty()).then_some(names)
+    }
+
     fn tidings(&mut self, names: Vec<Box<[u8]>>) -> Vec<Tidings> {
         let take = |name: Box<[u8]>| {
             let name = std::str::from_utf8(&name).ok()?;
@@ -193,6 +207,15 @@ impl Company for World {
             .map(take)
             .map(Option::unwrap_or_default)
             .collect()
+    }
+
+    fn note_cuts(&mut self, cuts: Vec<Cut>) {
+        for cut in cuts {
+            let name = std::str::from_utf8(&cut.name).unwrap_or_default();
+            if let Some(at) = self.places.get(name) {
+                self.lengths[*at] -= cut.bytes.unwrap_or(self.lengths[*at]);
+            }
+        }
     }
 
     fn go_on(&mut self, _: u64, _: u64) -> Result<(), PassError> {
