@@ -4,11 +4,11 @@
 //! | way | how | what it costs Redis |
 //! | --- | --- | --- |
 //! | script | compares what it replaces, and moves what stays within Redis | its Lua hashes every byte that stays |
-//! | carried | what was read whole under `WATCH` is written whole in a transaction | half of that, but all bytes go through the socket twice |
+//! | carried | what was read whole under `WATCH` is written whole in a transaction, unless it has a time to live | a third of that, but all bytes go through the socket twice |
 
 use std::sync::Arc;
 
-use redis::{Connection, Pipeline, RedisResult, Script};
+use redis::{Connection, Pipeline, RedisResult, Script, Value};
 
 use super::deeds::Deed;
 use super::ledger::Known;
@@ -20,8 +20,8 @@ pub const LAST_TRIMMED: &str = "horizon.roomba.metrics_last_trimmed";
 /// In front of the keys of series that were set aside.
 pub const ASIDE: &str = "skyring.quarantine.";
 
-/// The scripts, each of which answers a number less than 0 if the series is not any
-/// more as it was read.
+/// The scripts, each of which answers a number less than 0 if a series is not any more
+/// as it was read.
 pub struct Scripts {
     replace: Script,
     remove: Script,
@@ -115,12 +115,26 @@ pub struct Changes<'m> {
     set: &'m str,
     /// The scripts, one for each of `made`.
     pipe: Pipeline,
-    /// The changes that scripts make.
-    pub made: Vec<Change<'m>>,
+    /// The changes that scripts make, each its own.
+    made: Vec<Change<'m>>,
+    /// The keys, and what belongs to each, of the one script that makes all of `replaced`.
+    replacements: (Vec<&'m [u8]>, Vec<Vec<u8>>),
+    /// The changes that put other bytes in the place of some.
+    replaced: Vec<Change<'m>>,
     /// The changes that are carried, all of them or none.
     pub carried: Vec<Carried<'m>>,
     /// Whether series are watched, so that the transaction is due that ends this.
     pub is_watching: bool,
+}
+
+/// Changes, and what Redis has answered.
+pub struct Answered<'m> {
+    /// Those that scripts make.
+    pub scripts: Vec<(Change<'m>, RedisResult<Value>)>,
+    /// Those that were carried.
+    pub carried: Vec<Carried<'m>>,
+    /// Whether these were made.
+    pub is_executed: bool,
 }
 
 impl<'m> Changes<'m> {
@@ -131,6 +145,8 @@ impl<'m> Changes<'m> {
             set,
             pipe: redis::pipe(),
             made: Vec::new(),
+            replacements: Default::default(),
+            replaced: Vec::new(),
             carried: Vec::new(),
             is_watching: false,
         }
@@ -138,7 +154,7 @@ impl<'m> Changes<'m> {
 
     /// Whether there is nothing to be sent.
     pub fn is_empty(&self) -> bool {
-        self.made.is_empty() && !self.is_watching
+        self.made.is_empty() && self.replaced.is_empty() && !self.is_watching
     }
 
     /// Writes `new` in the place of a series that is watched.
@@ -155,11 +171,15 @@ impl<'m> Changes<'m> {
         let (front, back) = common(part.bytes, new);
         let read = &part.bytes[front..part.bytes.len() - back];
         let new = &new[front..new.len() - back];
-        let scripts = self.scripts.clone();
-        let call = self.call(&scripts.replace, &[change.task.key]);
-        call.arg(part.at + front).arg(read).arg(new);
-        call.arg(part.series_bytes);
-        self.made.push(change);
+        let (keys, arguments) = &mut self.replacements;
+        keys.push(change.task.key);
+        arguments.extend([
+            (part.at + front).to_string().into_bytes(),
+            read.to_vec(),
+            new.to_vec(),
+            part.series_bytes.to_string().into_bytes(),
+        ]);
+        self.replaced.push(change);
     }
 
     /// Removes a series, of which all was `read`, or which was not there.
@@ -189,23 +209,29 @@ impl<'m> Changes<'m> {
     /// All changes.
     pub fn all(&self) -> impl Iterator<Item = &Change<'m>> {
         let carried = self.carried.iter().map(|carried| &carried.change);
-        self.made.iter().chain(carried)
+        self.made.iter().chain(&self.replaced).chain(carried)
     }
 
-    /// The commands: first the scripts, one for each of `made`; then the transaction,
-    /// if series are watched, of which only the last answer says anything; then
-    /// perhaps one that notes when the series were trimmed that will be there
-    /// afterwards. Beside them, how many there are behind the scripts.
+    /// The commands: first the scripts; then the transaction, if series are watched;
+    /// then perhaps one that notes when the series were trimmed that will be there
+    /// afterwards, of which no answer is waited for. Beside them how many there are.
     pub fn commands(&mut self, now_s: i64) -> (Pipeline, usize) {
+        let (keys, arguments) = std::mem::take(&mut self.replacements);
+        if !keys.is_empty() {
+            let scripts = self.scripts.clone();
+            self.call(&scripts.replace, &keys).arg(&arguments);
+        }
         let mut pipe = std::mem::take(&mut self.pipe);
-        let mut further = 0;
         if self.is_watching {
             pipe.cmd("MULTI");
-            for Carried { change, new, .. } in &self.carried {
-                pipe.cmd("SET").arg(change.task.key).arg(new).arg("KEEPTTL");
+            if !self.carried.is_empty() {
+                // One command, since to hear that each was queued would wake us each time.
+                let write = pipe.cmd("MSET");
+                for Carried { change, new, .. } in &self.carried {
+                    write.arg(change.task.key).arg(new);
+                }
             }
             pipe.cmd("EXEC");
-            further += self.carried.len() + 2;
         }
         let trimmed = self.all().filter(|it| it.deed == Deed::Replace);
         let keys: Vec<&[u8]> = trimmed.map(|change| change.task.key).collect();
@@ -214,9 +240,33 @@ impl<'m> Changes<'m> {
             for key in keys {
                 record.arg(key).arg(now_s);
             }
-            further += 1;
         }
-        (pipe, further)
+        let commands = pipe.len();
+        (pipe, commands)
+    }
+
+    /// What the scripts have answered, and whether the transaction was made, by the
+    /// answers to all commands. The changes are in the order in which they were made.
+    pub fn answered(self, answers: Vec<RedisResult<Value>>) -> Answered<'m> {
+        let mut answers = answers.into_iter();
+        let own = answers.by_ref().take(self.made.len());
+        let mut scripts: Vec<_> = self.made.into_iter().zip(own).collect();
+        if !self.replaced.is_empty() {
+            let answer = answers.next().unwrap_or(Ok(Value::Nil));
+            let each = match answer {
+                Ok(Value::Array(each)) => each.into_iter().map(Ok).collect(),
+                // It is about all of them.
+                answer => vec![answer; self.replaced.len()],
+            };
+            scripts.extend(self.replaced.into_iter().zip(each));
+        }
+        // Behind those to MULTI and MSET.
+        let executed = answers.nth(2);
+        Answered {
+            scripts,
+            is_executed: matches!(executed, Some(Ok(Value::Array(_)))),
+            carried: self.carried,
+        }
     }
 
     fn call(&mut self, script: &Script, keys: &[&[u8]]) -> &mut Pipeline {

@@ -36,26 +36,25 @@ use look::FRONT_BYTES;
 pub use look::{Reason, Task};
 use rest::Calm;
 
-/// Members that are fetched, and asked about, together.
-const PAGE: usize = 250;
+/// Members that Redis is asked for together: it does nothing else meanwhile.
+const SCAN_PAGE: usize = 250;
+/// Series that the shards are asked about together.
+const PAGE: usize = 500;
 /// Series that are looked at with one round trip, by what Redis has to do for each: a
 /// longer one would hold up points.
 const GROUP: usize = 16;
 /// Of so many series that are due ...
-const CARRIED_OF: u32 = 9;
+const CARRIED_OF: u32 = 13;
 /// ... so many are carried through the socket, if they may be: with more, too many
 /// bytes would go through it, with fewer Redis would be busy for longer.
-const CARRIED: u32 = 4;
+const CARRIED: u32 = 6;
 /// Longest series that is carried.
 const CARRIED_BYTES_MAX: u32 = 256 << 10;
 /// Longest round trip that is told apart, in microseconds: a minute.
 const TRIP_US_MAX: u64 = 60_000_000;
-/// Redis tells the members themselves to the first pass and each that is as many
-/// further, and to others if it is seen that somebody else has made some.
-const SCAN_PASSES: u64 = 10;
-/// The record of trims is rid of series that are no more by the first pass and by
-/// each that is as many further.
-const CLEAN_PASSES: u64 = 60;
+/// The first pass and each that is as many further asks Redis for the members even if all
+/// seem to be known, and rids the record of trims of series that are no more.
+const THOROUGH_PASSES: u64 = 60;
 
 /// Series under one prefix, and how long they are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,10 +166,8 @@ pub struct Trimmer {
     pub carries: bool,
     /// Series that were due, for the share of those that are carried.
     turn: u32,
-    /// Passes until the members are asked for in any case.
-    scan_in: u64,
-    /// Passes until the record of trims is cleaned.
-    clean_in: u64,
+    /// Passes until the next that is thorough.
+    thorough_in: u64,
     calm: Option<Calm>,
     /// When the last pass began, in seconds since 1970.
     begun_s: Option<i64>,
@@ -199,8 +196,7 @@ impl Trimmer {
             is_dry,
             carries: false,
             turn: 0,
-            scan_in: 0,
-            clean_in: 0,
+            thorough_in: 0,
             calm: None,
             begun_s: None,
             cuts: Vec::new(),
@@ -288,19 +284,20 @@ impl Trimmer {
             }
         }
         // Redis needs longer to tell the members than for all else.
-        if self.scan_in == 0 || walk.done < members || !self.ledger.is_all_seen() {
+        let is_thorough = self.thorough_in == 0;
+        if is_thorough || walk.done < members || !self.ledger.is_all_seen() {
             self.scan(&mut walk, company)?;
-            self.scan_in = SCAN_PASSES;
         }
-        self.scan_in -= 1;
         let Walk { done, left_out, .. } = walk;
         let left = self.ledger.end_pass();
         self.note_calm(signs, (now_s, namespace.slack_s), done - left_out, left);
-        if !self.is_dry && self.clean_in == 0 {
-            self.clean_trims(&place)?;
-            self.clean_in = CLEAN_PASSES;
+        if is_thorough {
+            if !self.is_dry {
+                self.clean_trims(&place)?;
+            }
+            self.thorough_in = THOROUGH_PASSES;
         }
-        self.clean_in = self.clean_in.saturating_sub(1);
+        self.thorough_in -= 1;
         self.deeds.passes += 1;
         self.deeds.members = done;
         self.deeds.batch_members = left_out;
@@ -318,7 +315,7 @@ impl Trimmer {
                 .arg(&walk.place.set)
                 .arg(cursor)
                 .arg("COUNT")
-                .arg(PAGE)
+                .arg(SCAN_PAGE)
                 .query(&mut self.connection)?;
             let (next, keys): (u64, Vec<Vec<u8>>) = scan;
             self.keys(walk, keys, company)?;

@@ -1,30 +1,43 @@
 -- Puts other bytes in the place of those that were read, if they still stand there
 -- and the series has not become shorter; what was appended since stays behind them.
--- Answers the new length, or -1.
--- KEYS: series. ARGV: where, the bytes that were read, the bytes for their place, how
--- long the series was.
-local at, read, new = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local behind, least = at + #read, tonumber(ARGV[4])
-if redis.call('GETRANGE', KEYS[1], at, behind - 1) ~= read then
-    return -1
-end
-if #read == #new then
-    if redis.call('STRLEN', KEYS[1]) < least then
+-- Answers of each series the new length, -1 if it has changed, -2 if it is none. Many
+-- go in one call, since a call costs as much as a third of what it does for one.
+-- KEYS: series. ARGV: of each where, the bytes that were read, the bytes for their
+-- place, how long the series was.
+local function replace(key, at, read, new, least)
+    local behind = at + #read
+    local there = redis.pcall('GETRANGE', key, at, behind - 1)
+    if type(there) == 'table' then
+        return -2
+    end
+    if there ~= read then
         return -1
     end
-    return redis.call('SETRANGE', KEYS[1], at, new)
-end
-local whole = redis.call('GETRANGE', KEYS[1], behind, -1)
-if behind + #whole < least then
-    return -1
-end
--- To put nothing in front of it would copy it twice.
-if at > 0 or new ~= '' then
-    local front = ''
-    if at > 0 then
-        front = redis.call('GETRANGE', KEYS[1], 0, at - 1)
+    if #read == #new then
+        if redis.call('STRLEN', key) < least then
+            return -1
+        end
+        return redis.call('SETRANGE', key, at, new)
     end
-    whole = front .. new .. whole
+    local whole = redis.call('GETRANGE', key, behind, -1)
+    if behind + #whole < least then
+        return -1
+    end
+    -- To put nothing in front of it would copy it twice.
+    if at > 0 or new ~= '' then
+        local front = ''
+        if at > 0 then
+            front = redis.call('GETRANGE', key, 0, at - 1)
+        end
+        whole = front .. new .. whole
+    end
+    redis.call('SET', key, whole, 'KEEPTTL')
+    return #whole
 end
-redis.call('SET', KEYS[1], whole, 'KEEPTTL')
-return #whole
+local answers = {}
+for number, key in ipairs(KEYS) do
+    local from = 4 * number
+    answers[number] = replace(key, tonumber(ARGV[from - 3]), ARGV[from - 2],
+        ARGV[from - 1], tonumber(ARGV[from]))
+end
+return answers

@@ -16,6 +16,8 @@ const END_S: i64 = 3600;
 pub const FRONT_BYTES: usize = 256;
 /// The same when those are all old.
 const LONG_FRONT_BYTES: usize = 16 << 10;
+/// What Redis answers when it is asked how long a key has to live.
+const LIVES_FOR_EVER: i64 = -1;
 /// Longest series that is read together with others.
 const TOGETHER_BYTES: usize = 1 << 20;
 /// Longest series that is read as a whole.
@@ -100,7 +102,7 @@ impl Trimmer {
         tasks: Vec<Task<'m>>,
         again: &mut Vec<Task<'m>>,
     ) -> RedisResult<Changes<'m>> {
-        let (mut pipe, further) = changes.commands(place.now_s);
+        let (mut pipe, commands) = changes.commands(place.now_s);
         for change in changes.all() {
             self.ledger.note(change.task.key, None);
         }
@@ -112,22 +114,34 @@ impl Trimmer {
         for task in &tasks {
             self.look(task, &mut pipe);
         }
+        for key in &watched {
+            pipe.cmd("PTTL").arg(key);
+        }
         let mut replies = self.ask(&mut pipe)?.into_iter();
-        self.settle(place, changes, further, &mut replies, again)?;
+        let answers = replies.by_ref().take(commands).collect();
+        self.settle(place, changes.answered(answers), again)?;
         let mut changes = Changes::new(self.scripts.clone(), &place.set);
         if !watched.is_empty() {
             // It may not be allowed to: then a script makes the change.
             changes.is_watching = replies.next().is_some_and(|reply| reply.is_ok());
             self.carries &= changes.is_watching;
         }
-        for task in tasks {
-            match replies.next() {
-                Some(Ok(read)) => {
+        let looks: Vec<_> = replies.by_ref().take(tasks.len()).collect();
+        // Written in the transaction they would live for ever.
+        let mortal = watched.into_iter().zip(replies);
+        let mortal = mortal.filter(|(_, left)| !matches!(left, Ok(Value::Int(LIVES_FOR_EVER))));
+        let mortal: Vec<&[u8]> = mortal.map(|(key, _)| key).collect();
+        for (mut task, read) in tasks.into_iter().zip(looks) {
+            if mortal.contains(&task.key) {
+                task.reason = Reason::Unknown;
+            }
+            match read {
+                Ok(read) => {
                     let reason = self.judge(place, task, read, &mut changes);
                     again.extend(reason.and_then(|reason| task.again(reason)));
                 }
-                Some(Err(error)) if !is_about_the_key(&error) => return Err(error),
-                _ => self.refuse(task.key),
+                Err(error) if is_about_the_key(&error) => self.refuse(task.key),
+                Err(error) => return Err(error),
             }
         }
         if self.is_dry {

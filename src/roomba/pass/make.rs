@@ -4,39 +4,33 @@ use std::time::{Duration, Instant};
 
 use redis::{Pipeline, RedisResult, Value};
 
-use super::super::change::{Carried, Change, Changes};
+use super::super::change::{Answered, Carried, Change};
 use super::super::deeds::Deed;
 use super::look::{FRONT_BYTES, Reason, Task, tell};
 use super::{Place, Trimmer, is_about_the_key};
 use crate::admit::Cut;
 
+/// What a script answers of a key of another type.
+const IS_NO_SERIES: i64 = -2;
+
 impl Trimmer {
-    /// Counts the changes that were made, by their answers; all of those at the front
-    /// of `replies` that belong to them are taken, of which so many are behind those of
-    /// the scripts. Series that have changed meanwhile are to be looked at again.
+    /// Counts the changes that were made. Series that have changed meanwhile are to be
+    /// looked at again.
     pub(super) fn settle<'m>(
         &mut self,
         place: &Place<'_>,
-        changes: Changes<'m>,
-        further: usize,
-        replies: &mut impl Iterator<Item = RedisResult<Value>>,
+        answered: Answered<'m>,
         again: &mut Vec<Task<'m>>,
     ) -> RedisResult<()> {
-        let scripts: Vec<_> = replies.by_ref().take(changes.made.len()).collect();
-        let mut further = replies.by_ref().take(further);
-        if changes.is_watching {
-            let executed = further.by_ref().nth(changes.carried.len() + 1);
-            self.settle_carried(place, changes.carried, executed, again);
-        }
-        further.for_each(drop);
         let mut refusal = None;
-        for (change, reply) in changes.made.into_iter().zip(scripts) {
-            match reply {
+        for (change, answer) in answered.scripts {
+            match answer {
                 Ok(Value::Int(0..)) => {
                     self.note_made(place, &change);
                     tell(&change);
                     again.extend(change.then.and_then(|reason| change.task.again(reason)));
                 }
+                Ok(Value::Int(IS_NO_SERIES)) => self.deeds.refused += 1,
                 Ok(_) => {
                     self.deeds.conflicts += 1;
                     again.extend(change.task.again(Reason::Unknown));
@@ -54,28 +48,18 @@ impl Trimmer {
                 }
             }
         }
-        refusal.map_or(Ok(()), Err)
-    }
-
-    /// The same of changes that were carried: if somebody has written to one of the
-    /// series meanwhile, or Redis has no room, none was made, and scripts make them.
-    fn settle_carried<'m>(
-        &mut self,
-        place: &Place<'_>,
-        carried: Vec<Carried<'m>>,
-        executed: Option<RedisResult<Value>>,
-        again: &mut Vec<Task<'m>>,
-    ) {
-        let is_made = matches!(executed, Some(Ok(Value::Array(_))));
-        for Carried { change, before, .. } in carried {
-            if is_made {
+        for Carried { change, before, .. } in answered.carried {
+            if answered.is_executed {
                 self.note_made(place, &change);
                 self.deeds.carried += 1;
             } else {
+                // Somebody has written to one of them, or Redis has no room: then a
+                // script makes the change.
                 self.ledger.note(change.task.key, before);
                 again.extend(change.task.again(Reason::Due(FRONT_BYTES)));
             }
         }
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Notes that a change was made.
