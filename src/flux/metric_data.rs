@@ -57,7 +57,7 @@ async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
     let (name, _) = grant.name(&metric);
     check_quota(site, &force, &grant, &name, &metric).await?;
     let point = FluxPoint {
-        metric: name,
+        metric: name.into_owned(),
         timestamp: asked.timestamp.unwrap_or(clock.now),
         value,
         fill: asked.is_fill,
