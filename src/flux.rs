@@ -40,7 +40,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -143,7 +142,7 @@ impl Flux {
             socket.set_nonblocking(true)?;
             let bound = socket.local_addr()?;
             let (closing, told) = watch::channel(false);
-            let service = TowerToHyperService::new(http::router(self.site.clone()));
+            let service = http::service(self.site.clone());
             runtime.spawn(crate::http::serve(socket, service, self.gate.clone(), told));
             self.open.push(Open {
                 address,
