@@ -41,6 +41,7 @@ const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-s
 const LIMITS: Limits = Limits {
     connections_max: 64,
     head_bytes_max: 16 << 10,
+    read_bytes_max: 16 << 10,
     head_timeout: Duration::from_secs(10),
     life: Duration::from_secs(300),
 };

@@ -40,7 +40,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -64,8 +63,10 @@ const CLOSE_SLACK: Duration = Duration::from_secs(1);
 const NICE: i32 = 5;
 /// Memory of a connection's task, in bytes.
 const TASK_BYTES: u64 = 16 << 10;
+/// Bytes read at once: a body of 450 metrics comes whole.
+const READ_BYTES_MAX: usize = 64 << 10;
 /// What a body and what is read from it take, for each of its bytes.
-const READ_BYTES_MAX: u64 = 3;
+const BODY_FACTOR: u64 = 3;
 
 /// The part of the server that takes points over HTTP, and its runtime.
 pub struct Flux {
@@ -141,7 +142,7 @@ impl Flux {
             socket.set_nonblocking(true)?;
             let bound = socket.local_addr()?;
             let (closing, told) = watch::channel(false);
-            let service = TowerToHyperService::new(http::router(self.site.clone()));
+            let service = http::service(self.site.clone());
             runtime.spawn(crate::http::serve(socket, service, self.gate.clone(), told));
             self.open.push(Open {
                 address,
@@ -245,8 +246,11 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
     let flux = &settings.flux;
     let connections = match flux.listen.is_empty() {
         true => 0,
-        // A head and an answer each, and the task.
-        false => u64::from(flux.connections_max) * (2 * flux.head_bytes_max as u64 + TASK_BYTES),
+        // What is read at once and an answer each, and the task.
+        false => {
+            let buffers = flux.head_bytes_max.max(READ_BYTES_MAX) + flux.head_bytes_max;
+            u64::from(flux.connections_max) * (buffers as u64 + TASK_BYTES)
+        }
     };
     let graphite = &settings.graphite;
     let carbon = match graphite.carbon_pickle {
@@ -260,7 +264,7 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
         ("Flux: connections", connections),
         (
             "Flux: bodies, and what is read from them",
-            READ_BYTES_MAX * flux.bodies_bytes_max as u64,
+            BODY_FACTOR * flux.bodies_bytes_max as u64,
         ),
         (
             "Flux: points on their way to Redis",
@@ -284,6 +288,7 @@ fn limits(settings: &FluxSettings) -> Limits {
     Limits {
         connections_max: settings.connections_max as usize,
         head_bytes_max: settings.head_bytes_max,
+        read_bytes_max: READ_BYTES_MAX,
         head_timeout: Duration::from_secs(settings.head_s.into()),
         life: Duration::from_secs(settings.connection_s.into()),
     }

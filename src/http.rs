@@ -37,6 +37,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Longest head of a request, answered 431 beyond; at least 8 KiB.
     pub head_bytes_max: usize,
+    /// Bytes read at once, at least as many as a head may have: bodies that come in few
+    /// pieces take less CPU time.
+    pub read_bytes_max: usize,
     /// Longest wait for the whole head of a request, answered 408 beyond; idle
     /// connections are closed then.
     pub head_timeout: Duration,
@@ -208,7 +211,8 @@ where
         // Who has nothing more to send still wants its answers.
         .half_close(true)
         .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_bytes_max)
+        .max_header_size(limits.head_bytes_max)
+        .max_buf_size(limits.read_bytes_max.max(limits.head_bytes_max))
         .serve_connection(TokioIo::new(stream), service);
     let mut stopping = gate.stopping.clone();
     // What goes wrong with a connection is the peer's affair.

@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::json::Json;
-use crate::point::Number;
-use crate::wire::number;
 
 /// How far a timestamp may be ahead of this host's clock, in seconds.
 const AHEAD_S: i64 = 60;
@@ -62,18 +60,10 @@ impl Clock {
         Ok(timestamp)
     }
 
-    /// A timestamp of ten digits that [`Clock::timestamp`] takes, read at once: nearly
-    /// every one. `None` says nothing.
+    /// Whether [`Clock::timestamp`] takes this one, which has ten digits.
     #[inline]
-    pub fn plain_timestamp(&self, text: &str) -> Option<i64> {
-        let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
-        match number::short(bytes)? {
-            Number::Int(timestamp) if bytes[0] != b'0' => {
-                let taken = self.now - self.max_age_s..=self.now + AHEAD_S;
-                taken.contains(&timestamp).then_some(timestamp)
-            }
-            _ => None,
-        }
+    pub fn takes(&self, timestamp: i64) -> bool {
+        (self.now - self.max_age_s..=self.now + AHEAD_S).contains(&timestamp)
     }
 
     /// The timestamp of a point that fills a gap: any; 0 means now. `None` if it is no
@@ -207,19 +197,6 @@ pub fn value(text: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// A number in JSON, if it is one and finite. `None` says nothing.
-#[inline]
-pub fn plain_value(text: &str) -> Option<f64> {
-    if let Some(number) = number::short(text.as_bytes()) {
-        return Some(number.as_f64());
-    }
-    // Neither texts nor NaN and Infinity.
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_number = digits.starts_with(|first: char| first.is_ascii_digit());
-    let value: f64 = is_number.then(|| text.parse().ok())??;
-    value.is_finite().then_some(value)
-}
-
 /// A finite number in JSON, or in a text there.
 pub fn json_value(json: &Json<'_>) -> Option<f64> {
     match json {
@@ -265,14 +242,11 @@ mod tests {
             ("- 1", not_int.clone()),
             ("٣٣٣٣٣٣٣٣٣٣", not_int),
         ] {
-            let plain = CLOCK.plain_timestamp(text);
-            assert!(
-                plain.is_none() || plain == expected.as_ref().ok().copied(),
-                "{text}"
-            );
             assert_eq!(CLOCK.timestamp(text), expected, "{text}");
+            if let (10, Ok(timestamp)) = (text.len(), text.parse()) {
+                assert_eq!(CLOCK.takes(timestamp), expected.is_ok(), "{text}");
+            }
         }
-        assert_eq!(CLOCK.plain_timestamp("1700000060"), Some(1_700_000_060));
         assert_eq!(CLOCK.timestamp("0000000000"), not_current);
         assert_eq!(CLOCK.fill_timestamp("0"), Some(CLOCK.now));
         assert_eq!(CLOCK.fill_timestamp("12"), Some(12));
@@ -366,8 +340,6 @@ mod tests {
         ] {
             let json = Json::parse(text).unwrap();
             assert_eq!(json_value(&json), expected, "{text}");
-            let plain = plain_value(text);
-            assert!(plain.is_none() || plain == expected, "{text}");
         }
     }
 

@@ -2,8 +2,9 @@
 //! that the order of its points is kept.
 //!
 //! What is handed over waits until all requests that are there at this moment have been
-//! looked at, and while parcels of its lane are under way, and goes with the next one:
-//! requests that come at once share batches, and the shard is woken once for all.
+//! looked at, and those that come meanwhile, and while a parcel of its lane is under way
+//! unless there is enough for another: requests that come at once share batches, and the
+//! shard is woken once for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -26,6 +27,14 @@ use crate::stats::DropReason;
 /// Parcels of one lane under way at a time: one that is being settled, and one for the
 /// shard to go on with.
 const UNDER_WAY: usize = 2;
+/// Points that are worth a parcel of their own. Fewer wait for others that come, and
+/// while a parcel is being settled: to be woken costs the shard, and then Flux, more
+/// than to settle them.
+const WORTH_POINTS: usize = 256;
+/// How often, at most, everything else is let go on, each time with a look at what has
+/// come, before what has gathered is sent: clients that were answered together ask again
+/// within some microseconds of each other.
+const LOOKS: usize = 6;
 /// Points in one parcel, unless a single load has more.
 const PARCEL_POINTS: usize = 8192;
 
@@ -54,6 +63,7 @@ struct Lane {
     /// Not there any more when the server ends.
     way: Option<Sender<Parcel>>,
     waiting: VecDeque<Load>,
+    waiting_points: usize,
     under_way: usize,
 }
 
@@ -81,6 +91,7 @@ impl Direct {
             Mutex::new(Lane {
                 way: Some(way),
                 waiting: VecDeque::new(),
+                waiting_points: 0,
                 under_way: 0,
             })
         };
@@ -136,6 +147,7 @@ impl Direct {
             drop(lane);
             return (load.done)(&load.points, Arrived::Ended);
         }
+        lane.waiting_points += load.points.len();
         lane.waiting.push_back(load);
         drop(lane);
         self.loaded.notify_one();
@@ -150,6 +162,7 @@ impl Direct {
                     // A shard that has ended needs no word.
                     drop(way.try_send(Parcel::end()));
                 }
+                lane.waiting_points = 0;
                 std::mem::take(&mut lane.waiting)
             };
             for load in waiting {
@@ -162,10 +175,14 @@ impl Direct {
 impl Lane {
     fn send_next(&mut self, number: usize, reports: &UnboundedSender<Report>) {
         while self.under_way < UNDER_WAY {
+            if self.under_way > 0 && self.waiting_points < WORTH_POINTS {
+                return;
+            }
             let (Some(first), Some(way)) = (self.waiting.pop_front(), &self.way) else {
                 return;
             };
             let (points, manifest) = pack(first, &mut self.waiting);
+            self.waiting_points -= points.len();
             let points: Arc<[OwnedPoint]> = points.into();
             let (kept, reports) = (points.clone(), reports.clone());
             let parcel = Parcel::new(points, move |outcome| {
@@ -210,8 +227,14 @@ async fn send_together(
 ) {
     loop {
         loaded.notified().await;
-        // Behind everything else that can go on now.
-        yield_now().await;
+        // Behind everything else that can go on now, and what has come meanwhile.
+        for _ in 0..LOOKS {
+            yield_now().await;
+            let is_worth = |lane: &Mutex<Lane>| lock(lane).waiting_points >= WORTH_POINTS;
+            if lanes.iter().any(is_worth) {
+                break;
+            }
+        }
         for (number, lane) in lanes.iter().enumerate() {
             lock(lane).send_next(number, &reports);
         }

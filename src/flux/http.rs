@@ -5,6 +5,7 @@
 //! Answer` and add one line to [`router`].
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,6 +20,9 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::service::TowerToHyperService;
 use redis::AsyncCommands;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -35,6 +39,8 @@ use super::{lock, metric_data, metric_data_post, prometheus, uploads};
 use crate::server::Handle;
 use crate::settings::Settings;
 
+/// The endpoint of single points.
+const METRIC_DATA: &str = "metric_data";
 /// What bodies hold is counted in pieces of this many bytes.
 const PIECE_BYTES: usize = 1024;
 /// Most room that a body is given before so much of it has come.
@@ -312,15 +318,36 @@ fn gunzip(bytes: &Bytes, bytes_max: usize, room: &mut Room) -> Result<Option<Byt
     }
 }
 
+/// What answers requests.
+pub fn service(
+    site: Arc<Site>,
+) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let router = TowerToHyperService::new(router(site.clone()));
+    service_fn(move |request: hyper::Request<Incoming>| {
+        let (site, router) = (site.clone(), router.clone());
+        async move {
+            // Requests of one point each come more often than all others, so they are
+            // spared what a router costs.
+            let is_one_point = request.method() == Method::GET
+                && matches!(request.uri().path(), "/metric_data" | "/flux/metric_data");
+            if !is_one_point {
+                return router.call(request).await;
+            }
+            let (parts, _) = request.into_parts();
+            let answer = metric_data::answer_head(&site, &parts).await;
+            site.count(METRIC_DATA, &answer);
+            Ok(*answer.response)
+        }
+    })
+}
+
 /// Every endpoint, each with and without `/flux` in front.
-pub fn router(site: Arc<Site>) -> Router {
+fn router(site: Arc<Site>) -> Router {
     let router = Router::new();
-    let router = endpoint(
-        router,
-        MethodFilter::GET,
-        "metric_data",
-        metric_data::answer,
-    );
+    let router = endpoint(router, MethodFilter::GET, METRIC_DATA, metric_data::answer);
     let router = endpoint(
         router,
         MethodFilter::POST,

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use crate::literal::{self, write_text};
 use crate::wire::number;
 
-pub use reader::Reader;
+pub use reader::{Reader, leading_number};
 
 /// The text is no JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

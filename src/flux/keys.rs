@@ -1,5 +1,6 @@
 //! Who may send points over HTTP, and under which names.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
@@ -66,15 +67,17 @@ impl KeyStore {
 impl Grant {
     /// The name under which a metric is stored: with the prefix and a dot in front,
     /// unless it begins so already. Also how many bytes were put in front.
-    pub fn name(&self, metric: &str) -> (String, usize) {
+    #[inline]
+    pub fn name<'n>(&self, metric: &'n str) -> (Cow<'n, str>, usize) {
         let Some(namespace) = &self.namespace else {
-            return (metric.to_owned(), 0);
+            return (Cow::Borrowed(metric), 0);
         };
         let rest = metric.strip_prefix(&**namespace);
         if rest.is_some_and(|rest| rest.starts_with('.')) {
-            return (metric.to_owned(), 0);
+            return (Cow::Borrowed(metric), 0);
         }
-        (format!("{namespace}.{metric}"), namespace.len() + 1)
+        let name = format!("{namespace}.{metric}");
+        (Cow::Owned(name), namespace.len() + 1)
     }
 }
 
@@ -135,7 +138,7 @@ mod tests {
             ("ns1", "ns1.ns1", 4),
             ("a", "ns1.a", 4),
         ] {
-            assert_eq!(grant.name(name), (stored.to_owned(), added));
+            assert_eq!(grant.name(name), (stored.into(), added));
         }
     }
 }

@@ -188,7 +188,7 @@ impl Last {
             for (metric, timestamp, value, is_delivered) in points {
                 table.settle(metric, timestamp, value, is_delivered);
             }
-            table.is_dirty()
+            table.dirty() > 0
         };
         self.shared.settled.notify_waiters();
         if is_dirty {
@@ -199,7 +199,7 @@ impl Last {
     /// Waits until Redis has been told of everything that was settled before.
     pub async fn written(&self) {
         let marked = self.table().marked();
-        if !self.table().is_dirty() && *self.shared.written.borrow() >= marked {
+        if self.table().dirty() == 0 && *self.shared.written.borrow() >= marked {
             return;
         }
         let mut written = self.shared.written.subscribe();
@@ -310,13 +310,20 @@ impl Last {
         }
     }
 
+    /// Tells Redis what is to be told now. What comes meanwhile stands behind that, and
+    /// is gathered for the next time: metrics that always have something new would else
+    /// be written without a pause.
     async fn write(&self) -> RedisResult<()> {
-        let marked = self.table().marked();
-        loop {
-            let marks = self.table().take_dirty(METRICS_AT_ONCE);
+        let (marked, mut left) = {
+            let table = self.table();
+            (table.marked(), table.dirty())
+        };
+        while left > 0 {
+            let metrics = left.min(METRICS_AT_ONCE);
+            left -= metrics;
+            let marks = self.table().take_dirty(metrics);
             if marks.is_empty() {
-                self.shared.written.send_replace(marked);
-                return Ok(());
+                continue;
             }
             let written = match self.connection().await {
                 Ok(mut connection) => {
@@ -336,6 +343,8 @@ impl Last {
                 }
             }
         }
+        self.shared.written.send_replace(marked);
+        Ok(())
     }
 
     fn give_back(&self, marks: Vec<table::Mark>) {

@@ -32,7 +32,12 @@ struct Asked {
 /// Answers a request.
 pub async fn answer(site: Arc<Site>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    take(&site, &parts).await.unwrap_or_else(|refused| refused)
+    answer_head(&site, &parts).await
+}
+
+/// Answers a request by its head, which says everything.
+pub async fn answer_head(site: &Site, request: &Parts) -> Answer {
+    take(site, request).await.unwrap_or_else(|refused| refused)
 }
 
 async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
@@ -57,7 +62,7 @@ async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
     let (name, _) = grant.name(&metric);
     check_quota(site, &force, &grant, &name, &metric).await?;
     let point = FluxPoint {
-        metric: name,
+        metric: name.into_owned(),
         timestamp: asked.timestamp.unwrap_or(clock.now),
         value,
         fill: asked.is_fill,

@@ -13,22 +13,45 @@ use super::http::{InForce, LISTEN, Site};
 use super::json::Json;
 use super::keys::Grant;
 use super::points::{self, Taken};
-use super::post::{Body, Item, Listed, Post};
+use super::post::{Body, Item, Listed, Plain, Post};
 use super::{FluxPoint, Origin, quota, telegraf};
 
 const ENDPOINT: &str = "metric_data_post";
 
 /// A point that is as it must be.
-struct Checked {
-    point: FluxPoint,
+struct Checked<'a> {
+    metric: Cow<'a, str>,
+    timestamp: i64,
+    value: f64,
+    fill: bool,
     /// Bytes of its name that were put in front.
     prefix_bytes: usize,
 }
 
-impl Checked {
+impl Checked<'_> {
     /// The name as it was submitted, normalised.
     fn submitted(&self) -> &str {
-        &self.point.metric[self.prefix_bytes..]
+        &self.metric[self.prefix_bytes..]
+    }
+
+    /// The same without its request.
+    fn into_owned(self) -> Checked<'static> {
+        Checked {
+            metric: Cow::Owned(self.metric.into_owned()),
+            timestamp: self.timestamp,
+            value: self.value,
+            fill: self.fill,
+            prefix_bytes: self.prefix_bytes,
+        }
+    }
+
+    fn into_point(self) -> FluxPoint {
+        FluxPoint {
+            metric: self.metric.into_owned(),
+            timestamp: self.timestamp,
+            value: self.value,
+            fill: self.fill,
+        }
     }
 }
 
@@ -39,7 +62,7 @@ enum Read {
     /// Only the health is asked for.
     Health,
     /// Points that are as they must be, and the prefix of the key.
-    Points(Vec<Checked>, Option<Arc<str>>),
+    Points(Vec<Checked<'static>>, Option<Arc<str>>),
 }
 
 /// Answers a request.
@@ -61,13 +84,13 @@ async fn take(site: &Site, request: Request) -> Result<Answer, Answer> {
         Some((namespace, quota)) => reject(site, &namespace, quota, &mut checked).await,
         None => None,
     };
-    let owned = |checked: &Checked| checked.submitted().to_owned();
+    let owned = |checked: &Checked<'_>| checked.submitted().to_owned();
     let accepted: Vec<String> = match rejected {
         Some(_) => checked.iter().map(owned).collect(),
         None => Vec::new(),
     };
     let taken = checked.len() as u64;
-    let points = checked.into_iter().map(|checked| checked.point).collect();
+    let points = checked.into_iter().map(Checked::into_point).collect();
     let receipt = site.intake.submit(Origin::MetricDataPost, points).await?;
     if let Some(rejected) = rejected {
         let answer = rejected.answer(&accepted, submitted, skipped);
@@ -114,6 +137,7 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
     let clock = Clock::new(force.settings.flux.max_age_s);
     let mut checked = items.check(&grant, clock)?;
     if !is_test {
+        let checked = checked.into_iter().map(Checked::into_owned).collect();
         return Ok(Read::Points(checked, grant.namespace));
     }
     skip(site, &mut checked);
@@ -122,11 +146,11 @@ async fn read(site: &Site, force: &InForce, request: Request) -> Result<Read, An
 
 /// Leaves out what the skip lists name, by the names under which it would be stored;
 /// returns how many those were.
-fn skip(site: &Site, checked: &mut Vec<Checked>) -> usize {
+fn skip(site: &Site, checked: &mut Vec<Checked<'_>>) -> usize {
     let before = checked.len();
     let rules = site.handle.rules();
     checked.retain(|checked| {
-        let stored = rules.stored(&checked.point.metric, |_| {});
+        let stored = rules.stored(&checked.metric, |_| {});
         !stored.is_ok_and(|stored| rules.is_skipped(stored.as_bytes()))
     });
     let skipped = before - checked.len();
@@ -191,7 +215,7 @@ enum Items<'a> {
     Made(Vec<Item<'a>>),
 }
 
-impl Items<'_> {
+impl<'a> Items<'a> {
     fn len(&self) -> usize {
         match self {
             Self::Listed(listed) => listed.len(),
@@ -200,7 +224,7 @@ impl Items<'_> {
     }
 
     /// All of them, or what is wrong with the first that is not as it must be.
-    fn check(&self, grant: &Grant, clock: Clock) -> Result<Vec<Checked>, Answer> {
+    fn check(&self, grant: &Grant, clock: Clock) -> Result<Vec<Checked<'a>>, Answer> {
         let mut checked = Vec::with_capacity(self.len());
         match self {
             Self::Listed(listed) => {
@@ -223,34 +247,29 @@ impl Items<'_> {
 
 /// Takes what needs no second look; `None` says nothing of what is wrong.
 #[inline]
-fn quick(listed: &Listed<'_>, grant: &Grant, clock: Clock) -> Option<Checked> {
-    let (name, timestamp, value) = listed.plain()?;
-    if !checks::is_plain_name(name) {
-        return None;
-    }
-    Some(named(
-        grant,
+fn quick<'a>(listed: &Listed<'a>, grant: &Grant, clock: Clock) -> Option<Checked<'a>> {
+    let Plain {
         name,
-        clock.plain_timestamp(timestamp)?,
-        checks::plain_value(value)?,
-        false,
-    ))
+        timestamp,
+        value,
+    } = listed.plain?;
+    let is_taken = clock.takes(timestamp);
+    is_taken.then(|| named(grant, name, timestamp, value, false))
 }
 
-fn named(grant: &Grant, name: &str, timestamp: i64, value: f64, fill: bool) -> Checked {
+#[inline]
+fn named<'a>(grant: &Grant, name: &'a str, timestamp: i64, value: f64, fill: bool) -> Checked<'a> {
     let (metric, prefix_bytes) = grant.name(name);
     Checked {
-        point: FluxPoint {
-            metric,
-            timestamp,
-            value,
-            fill,
-        },
+        metric,
+        timestamp,
+        value,
+        fill,
         prefix_bytes,
     }
 }
 
-fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked, Answer> {
+fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked<'static>, Answer> {
     let name = name(item)?;
     let repr = || item.repr(Some(&name));
     let is_fill = item.is_fill();
@@ -272,7 +291,7 @@ fn check(item: &Item<'_>, grant: &Grant, clock: Clock) -> Result<Checked, Answer
     let value = item.value.as_ref().filter(|value| !value.is_empty_text());
     let value = value.ok_or_else(|| bad("no value parameter present"))?;
     let value = checks::json_value(value).ok_or_else(|| bad("invalid value"))?;
-    Ok(named(grant, &name, timestamp, value, is_fill))
+    Ok(named(grant, &name, timestamp, value, is_fill).into_owned())
 }
 
 /// The name of a metric, normalised.
@@ -296,7 +315,7 @@ fn name<'i>(item: &'i Item<'_>) -> Result<Cow<'i, str>, Answer> {
     Ok(name)
 }
 
-fn test_answer(grant: &Grant, checked: &[Checked]) -> Answer {
+fn test_answer(grant: &Grant, checked: &[Checked<'_>]) -> Answer {
     let mut seen: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
     seen.reserve(checked.len());
     let names = checked.iter().map(Checked::submitted);
@@ -306,7 +325,11 @@ fn test_answer(grant: &Grant, checked: &[Checked]) -> Answer {
 
 /// The prefix whose quota is looked at, that of the key or what all names begin with,
 /// and the quota, if there is one.
-fn quota_of(force: &InForce, prefix: Option<&str>, checked: &[Checked]) -> Option<(String, u32)> {
+fn quota_of(
+    force: &InForce,
+    prefix: Option<&str>,
+    checked: &[Checked<'_>],
+) -> Option<(String, u32)> {
     let quotas = &force.settings.flux.quotas;
     if quotas.is_empty() {
         return None;
@@ -316,7 +339,7 @@ fn quota_of(force: &InForce, prefix: Option<&str>, checked: &[Checked]) -> Optio
         None => {
             let mut firsts = checked
                 .iter()
-                .map(|checked| checked.point.metric.split('.').next());
+                .map(|checked| checked.metric.split('.').next());
             let first = firsts.next()?;
             firsts.all(|other| other == first).then_some(first)??
         }
@@ -335,12 +358,9 @@ async fn reject(
     site: &Site,
     namespace: &str,
     quota: u32,
-    checked: &mut Vec<Checked>,
+    checked: &mut Vec<Checked<'_>>,
 ) -> Option<Rejected> {
-    let names: Vec<&str> = checked
-        .iter()
-        .map(|checked| &*checked.point.metric)
-        .collect();
+    let names: Vec<&str> = checked.iter().map(|checked| &*checked.metric).collect();
     let rejected = quota::rejected(&site.intake, namespace, quota, &names).await;
     let rejected: HashSet<String> = rejected.into_iter().map(str::to_owned).collect();
     if rejected.is_empty() {
@@ -348,7 +368,7 @@ async fn reject(
     }
     let mut metrics = Vec::new();
     checked.retain(|checked| {
-        let is_rejected = rejected.contains(&checked.point.metric);
+        let is_rejected = rejected.contains(&*checked.metric);
         if is_rejected {
             metrics.push(checked.submitted().to_owned());
         }

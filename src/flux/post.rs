@@ -2,8 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::json::{Json, NoJson, Reader};
+use memchr::memchr;
+
+use super::checks;
+use super::json::{Json, NoJson, Reader, leading_number};
 use crate::literal::write_text;
+use crate::wire::number;
 
 /// A body.
 #[derive(Debug)]
@@ -39,16 +43,24 @@ pub struct Post<'a> {
     fields: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
-/// One metric of a list, by the texts of its values, which are empty where there are
-/// none. They are JSON; of equal keys the last counts.
+/// One metric of a list, of equal keys the last.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listed<'a> {
-    /// The whole.
+    /// The whole, which is JSON.
     pub text: &'a str,
-    metric: &'a str,
-    timestamp: &'a str,
-    value: &'a str,
-    fill: &'a str,
+    /// What it says, if that needs no second look.
+    pub plain: Option<Plain<'a>>,
+}
+
+/// A metric as nearly all are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plain<'a> {
+    /// Its name, which may have it and stays as it is.
+    pub name: &'a str,
+    /// Its time, ten digits.
+    pub timestamp: i64,
+    /// Its value, finite.
+    pub value: f64,
 }
 
 /// One metric.
@@ -191,58 +203,70 @@ impl Field {
 impl<'a> Listed<'a> {
     #[inline]
     fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), NoJson> {
-        let is_dict = reader.peek() == b'{';
+        reader.peek();
         let from = reader.at();
-        let is_plain = reader.plain_dict(Field::quoted, |field, value| self.set(field, value));
-        if is_plain.is_none() {
-            *self = Self::default();
-            if is_dict {
-                reader.dict(|key, reader| {
-                    let value = reader.passed()?;
-                    if let Some(field) = Field::named(&key) {
-                        self.set(field, value);
-                    }
-                    Ok(())
-                })?;
-            } else {
-                reader.passed()?;
-            }
+        self.plain = Plain::read(reader);
+        if self.plain.is_none() && reader.at() == from {
+            reader.passed()?;
         }
         self.text = reader.since(from);
         Ok(())
     }
 
-    #[inline]
-    fn set(&mut self, field: Field, value: &'a str) {
-        match field {
-            Field::Metric => self.metric = value,
-            Field::Timestamp => self.timestamp = value,
-            Field::Value => self.value = value,
-            Field::Fill => self.fill = value,
-        }
-    }
-
-    /// The name between its quotes, timestamp and value as they stand there, escapes and
-    /// all, if the name is a text and `fill` is not there.
-    #[inline]
-    pub fn plain(&self) -> Option<(&'a str, &'a str, &'a str)> {
-        let name = self.metric.strip_prefix('"')?.strip_suffix('"')?;
-        self.fill
-            .is_empty()
-            .then_some((name, self.timestamp, self.value))
-    }
-
     /// The same with its values read.
     pub fn item(&self) -> Item<'a> {
-        // They were read before, so they can be read again.
-        let value = |text: &'a str| Reader::new(text).flat_value().ok();
-        Item {
-            metric: value(self.metric),
-            timestamp: value(self.timestamp),
-            value: value(self.value),
-            fill: value(self.fill),
+        let mut item = Item {
+            metric: None,
+            timestamp: None,
+            value: None,
+            fill: None,
             form: Form::Listed(self.text),
-        }
+        };
+        // It was read before, so it can be read again, if it is an object.
+        let _ = Reader::new(self.text).dict(|key, reader| {
+            let value = Some(reader.flat_value()?);
+            match Field::named(&key) {
+                Some(Field::Metric) => item.metric = value,
+                Some(Field::Timestamp) => item.timestamp = value,
+                Some(Field::Value) => item.value = value,
+                Some(Field::Fill) => item.fill = value,
+                None => {}
+            }
+            Ok(())
+        });
+        item
+    }
+}
+
+impl<'a> Plain<'a> {
+    /// Reads what comes next if it is plain; else nothing, or what lacks something.
+    #[inline]
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        let (mut name, mut timestamp, mut value) = (None, None, None);
+        reader.plain_dict(Field::quoted, |field, text| match field {
+            Field::Metric => {
+                let text = text.strip_prefix('"')?;
+                let length = memchr(b'"', text.as_bytes())?;
+                name = Some(&text[..length]);
+                checks::is_plain_name(&text[..length]).then_some(length + 2)
+            }
+            Field::Timestamp => {
+                let number = number::leading(text.as_bytes())?;
+                timestamp = Some(i64::try_from(number.whole?).ok()?);
+                (number.bytes == 10).then_some(10)
+            }
+            Field::Value => {
+                let (number, bytes) = leading_number(text)?;
+                value = Some(number);
+                Some(bytes)
+            }
+            Field::Fill => None,
+        })?;
+        Some(Self {
+            name: name?,
+            timestamp: timestamp?,
+            value: value?,
+        })
     }
 }
 
@@ -296,6 +320,8 @@ impl<'a> Item<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn post(text: &str) -> Post<'_> {
@@ -330,6 +356,90 @@ mod tests {
         assert_eq!(item.metric, Some(Json::Text("y".into())));
         assert_eq!(item.repr(None), "{'metric': 'y', 'value': 1}");
         assert_eq!(item.repr(Some("z")), "{'metric': 'z', 'value': 1}");
+    }
+
+    proptest! {
+        // What is read at once is what a second look finds.
+        #[test]
+        fn plain_metrics_are_those_that_need_no_second_look(
+            text in "[{] ?(\"(metric|timestamp|value|fill|x)\" ?: ?(-?[0-9]{0,20}[.]?[0-9]{0,9}|-?[0-9]{10}|[0-9]e[0-9]{1,3}|\"[a-z .\\\\;]{0,20}\"|true) ?,? ?){0,5}[}]",
+        ) {
+            let body = format!("{{\"metrics\": [{text}]}}");
+            let Ok(Body::Post(post)) = Body::parse(&body, 10) else {
+                prop_assert!(Json::parse(&text).is_err());
+                return Ok(());
+            };
+            let (listed, careful) = (post.listed[0], Json::parse(&text).unwrap());
+            prop_assert_eq!(listed.text, &text);
+            let item = listed.item();
+            let fields = [
+                ("metric", &item.metric),
+                ("timestamp", &item.timestamp),
+                ("value", &item.value),
+                ("fill", &item.fill),
+            ];
+            for (key, value) in fields {
+                prop_assert_eq!(value.as_ref(), careful.get(key));
+            }
+            if let Some(plain) = listed.plain {
+                prop_assert_eq!(item.metric, Some(Json::Text(plain.name.into())));
+                prop_assert!(checks::is_plain_name(plain.name));
+                let timestamp = plain.timestamp.to_string();
+                prop_assert!(timestamp.len() == 10);
+                prop_assert_eq!(item.timestamp, Some(Json::Int(&timestamp)));
+                let value = item.value.and_then(|value| checks::json_value(&value));
+                prop_assert_eq!(value.map(f64::to_bits), Some(plain.value.to_bits()));
+                prop_assert!(item.fill.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn nearly_every_metric_is_plain() {
+        for (text, is_plain) in [
+            (
+                r#"{"metric": "a.b", "timestamp": 1700000000, "value": 1.5}"#,
+                true,
+            ),
+            (
+                r#"{"value":-1e-7,"timestamp":1700000000,"metric":"a.b"}"#,
+                true,
+            ),
+            (
+                r#"{"metric": "a.b", "timestamp": 1700000000, "value": 0.30000000000000004}"#,
+                true,
+            ),
+            (
+                r#"{"metric": "a b", "timestamp": 1700000000, "value": 1}"#,
+                false,
+            ),
+            (
+                r#"{"metric": "a.b", "timestamp": 1700000000.0, "value": 1}"#,
+                false,
+            ),
+            (
+                r#"{"metric": "a.b", "timestamp": 170000000, "value": 1}"#,
+                false,
+            ),
+            (
+                r#"{"metric": "a.b", "timestamp": 1700000000, "value": 1e999}"#,
+                false,
+            ),
+            (
+                r#"{"metric": "a.b", "timestamp": 1700000000, "value": "1"}"#,
+                false,
+            ),
+            (r#"{"metric": "a.b", "value": 1}"#, false),
+            (
+                r#"{"metric": "a.b", "timestamp": 1700000000, "value": 1, "fill": "true"}"#,
+                false,
+            ),
+        ] {
+            let body = format!("{{\"metrics\": [{text}]}}");
+            let post = post(&body);
+            assert_eq!(post.listed[0].plain.is_some(), is_plain, "{text}");
+            assert_eq!(post.listed[0].text, text);
+        }
     }
 
     #[test]

@@ -97,6 +97,75 @@ pub(crate) fn short(text: &[u8]) -> Option<Number> {
     Some(Number::Float(if negative { -size } else { size }))
 }
 
+/// A number with which a text begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leading {
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// The number itself, where it is digits only.
+    pub whole: Option<u64>,
+    /// As a double, as [`short`] reads it.
+    pub value: f64,
+}
+
+/// Reads the number with which a text begins, as JSON has them, if it is one that
+/// [`short`] reads. `None` says nothing.
+#[inline]
+pub(crate) fn leading(text: &[u8]) -> Option<Leading> {
+    let negative = text.first() == Some(&b'-');
+    let digits = &text[usize::from(negative)..];
+    let (mut all, mut at) = (0_u64, 0);
+    // Timestamps begin with eight digits.
+    if let Some(eight) = digits.first_chunk()
+        && let Some(n) = eight_digits(*eight)
+    {
+        (all, at) = (n, 8);
+    }
+    let mut point = None;
+    while let Some(byte) = digits.get(at) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            if at == SHORT_BYTES_MAX {
+                return None;
+            }
+            all = all * 10 + u64::from(digit);
+        } else if *byte == b'.' && point.is_none() {
+            point = Some(at);
+        } else if matches!(byte, b'e' | b'E') {
+            return None;
+        } else {
+            break;
+        }
+        at += 1;
+    }
+    let before_point = point.unwrap_or(at);
+    let leads_with_zero = before_point > 1 && digits.first() == Some(&b'0');
+    if before_point == 0 || leads_with_zero {
+        return None;
+    }
+    let bytes = usize::from(negative) + at;
+    let fraction = match point {
+        None if !negative => {
+            return Some(Leading {
+                bytes,
+                whole: Some(all),
+                value: all as f64,
+            });
+        }
+        None => 0,
+        Some(point) => at - point - 1,
+    };
+    if all > EXACT_MAX || point.is_some() && fraction == 0 {
+        return None;
+    }
+    let size = all as f64 / POWERS_OF_TEN.get(fraction)?;
+    Some(Leading {
+        bytes,
+        whole: None,
+        value: if negative { -size } else { size },
+    })
+}
+
 /// What eight digits make, all looked at at once.
 #[inline]
 fn eight_digits(text: [u8; 8]) -> Option<u64> {

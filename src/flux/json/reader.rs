@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Json, NoJson};
+use crate::wire::number;
 
 /// Brackets within brackets, at most.
 const DEPTH_MAX: u32 = 64;
@@ -31,14 +32,15 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     8 * words.len() + rest.iter().take_while(is_plain).count()
 }
 
-/// How long the text without escapes is, or the number, with which bytes begin.
+/// The finite number with which a text begins, and how long it is.
 #[inline]
-fn plain_value_bytes(bytes: &[u8]) -> Option<usize> {
-    if let [b'"', text @ ..] = bytes {
-        let length = plain_bytes(text);
-        return (text.get(length) == Some(&b'"')).then_some(length + 2);
+pub fn leading_number(text: &str) -> Option<(f64, usize)> {
+    if let Some(number) = number::leading(text.as_bytes()) {
+        return Some((number.value, number.bytes));
     }
-    number_bytes(bytes).map(|(length, _)| length)
+    let (length, _) = number_bytes(text.as_bytes())?;
+    let value: f64 = text[..length].parse().ok()?;
+    value.is_finite().then_some((value, length))
 }
 
 /// How long the number is with which bytes begin, and whether it is a float.
@@ -228,16 +230,16 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads an object of plain texts and numbers under known keys, as nearly all that
-    /// are sent many at a time are: `known` says which key it is with whose quoted text
-    /// bytes begin, and how long that is; `item` is given each key and the text of its
-    /// value. `None` if it is anything else; then nothing was read, and `item` may have
-    /// been given some of it.
+    /// Reads an object of a known form, as nearly all that are sent many at a time are:
+    /// `known` says which key it is with whose quoted text bytes begin, and how long that
+    /// is; `value` is given each key and a text that begins with its value, and says how
+    /// long that is. `None` if either does not know; then nothing was read, and `value`
+    /// may have been given some of it.
     #[inline]
     pub fn plain_dict<K>(
         &mut self,
         known: impl Fn(&[u8]) -> Option<(K, usize)>,
-        mut item: impl FnMut(K, &'a str),
+        mut value: impl FnMut(K, &'a str) -> Option<usize>,
     ) -> Option<()> {
         let bytes = self.text.as_bytes();
         let blanks = |mut at: usize| {
@@ -258,9 +260,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
             let from = blanks(at + 1);
-            at = from + plain_value_bytes(bytes.get(from..)?)?;
-            item(key, &self.text[from..at]);
-            at = blanks(at);
+            at = blanks(from + value(key, self.text.get(from..)?)?);
             match bytes.get(at)? {
                 b',' => {}
                 b'}' => break,

@@ -76,10 +76,17 @@ proptest! {
             let key = ["", "a", "metric", "\u{e9}"].into_iter().find(fits)?;
             Some((key, key.len() + 2))
         };
-        match quick.plain_dict(known, |key, value| found.push((key.to_owned(), value))) {
+        let value = |key: &str, text| {
+            let (number, bytes) = leading_number(text)?;
+            found.push((key.to_owned(), number.to_bits(), &text[..bytes]));
+            Some(bytes)
+        };
+        match quick.plain_dict(known, value) {
             Some(()) => {
                 careful.dict(|key, reader| {
-                    expected.push((key.into_owned(), reader.passed()?));
+                    let text = reader.passed()?;
+                    let number: f64 = text.parse().unwrap();
+                    expected.push((key.into_owned(), number.to_bits(), text));
                     Ok(())
                 }).unwrap();
                 prop_assert_eq!(found, expected);

@@ -1,6 +1,6 @@
 //! The last timestamps that are known, and the points that are on their way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -70,7 +70,8 @@ pub(super) struct Table {
     changes: u64,
     /// Whether anything may be known beyond the request that asked for it.
     keeps: bool,
-    dirty: Vec<Box<str>>,
+    /// The longest known first.
+    dirty: VecDeque<Box<str>>,
     /// How often something was settled.
     marked: u64,
     /// Metrics delivered, each once in a minute.
@@ -117,7 +118,7 @@ impl Table {
             epoch: 1,
             changes: 0,
             keeps: false,
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             marked: 0,
             delivered: 0,
             minute: 1,
@@ -200,7 +201,7 @@ impl Table {
         self.marked += 1;
         self.delivered += u64::from(is_first);
         if is_newly_dirty {
-            self.dirty.push(metric.into());
+            self.dirty.push_back(metric.into());
         }
     }
 
@@ -219,16 +220,16 @@ impl Table {
         self.marked
     }
 
-    /// Whether Redis is to be told of something.
-    pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+    /// Of how many metrics Redis is to be told.
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
     }
 
-    /// At most so many of what Redis is to be told; each is to be given back, or said
-    /// to be written.
+    /// At most so many of what Redis is to be told, the longest known first; each is to
+    /// be given back, or said to be written.
     pub fn take_dirty(&mut self, marks_max: usize) -> Vec<Mark> {
-        let from = self.dirty.len().saturating_sub(marks_max);
-        let metrics = self.dirty.split_off(from);
+        let to = self.dirty.len().min(marks_max);
+        let metrics: Vec<Box<str>> = self.dirty.drain(..to).collect();
         let mark = |metric: Box<str>| {
             let Entry { last, value, .. } = *self.peek(&metric)?;
             Some(Mark {
@@ -248,7 +249,7 @@ impl Table {
                 entry.is_dirty
             });
             if is_newer {
-                self.dirty.push(mark.metric);
+                self.dirty.push_back(mark.metric);
             }
         }
     }
@@ -263,7 +264,7 @@ impl Table {
                 self.with(&mark.metric, |entry| entry.is_dirty = false);
                 continue;
             }
-            self.dirty.push(mark.metric);
+            self.dirty.push_back(mark.metric);
         }
         given_up
     }
@@ -447,7 +448,7 @@ mod tests {
             passed(table.admit(std::slice::from_ref(&fill), &HashMap::new(), STRICT)),
             [true]
         );
-        assert!(!table.is_dirty() && table.known("a").is_none());
+        assert!(table.dirty() == 0 && table.known("a").is_none());
     }
 
     #[test]
@@ -486,18 +487,23 @@ mod tests {
             value: 2.0,
         };
         assert_eq!(marks, std::slice::from_ref(&mark));
-        assert!(!table.is_dirty());
+        assert_eq!(table.dirty(), 0);
         assert_eq!(table.give_back(marks), 0);
         assert_eq!(table.take_dirty(10), std::slice::from_ref(&mark));
-        // What comes while Redis is being told is told next.
+        // What comes while Redis is being told is told next, behind what is older.
         table.admit(&[point("a", 13)], &learned("a", None), STRICT);
         table.settle("a", 13, 4.0, true);
-        assert!(!table.is_dirty());
+        assert_eq!(table.dirty(), 0);
         table.note_written(vec![mark]);
-        let marks = table.take_dirty(10);
+        table.admit(&[point("b", 1)], &learned("b", None), STRICT);
+        table.settle("b", 1, 1.0, true);
+        let marks = table.take_dirty(1);
         assert_eq!(marks[0].timestamp, 13);
         table.note_written(marks);
-        assert!(!table.is_dirty());
+        let marks = table.take_dirty(10);
+        assert_eq!(&*marks[0].metric, "b");
+        table.note_written(marks);
+        assert_eq!(table.dirty(), 0);
     }
 
     // What was deleted there, by whomever, may come again.
@@ -513,7 +519,7 @@ mod tests {
             table.settle("a", 10, 1.0, true);
             if is_emptied {
                 table.empty();
-                assert!(!table.is_dirty());
+                assert_eq!(table.dirty(), 0);
             } else {
                 let marks = table.take_dirty(1);
                 table.note_written(marks);
