@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use redis::{Connection, Pipeline, RedisResult, Script, Value};
+use redis::{Cmd, Connection, Pipeline, RedisResult, Script, Value};
 
 use super::deeds::Deed;
 use super::ledger::Known;
@@ -113,8 +113,8 @@ pub struct Carried<'m> {
 pub struct Changes<'m> {
     scripts: Arc<Scripts>,
     set: &'m str,
-    /// The scripts, one for each of `made`.
-    pipe: Pipeline,
+    /// Of scripts, one for each of `made`.
+    calls: Vec<Cmd>,
     /// The changes that scripts make, each its own.
     made: Vec<Change<'m>>,
     /// The keys, and what belongs to each, of the one script that makes all of `replaced`.
@@ -143,7 +143,7 @@ impl<'m> Changes<'m> {
         Self {
             scripts,
             set,
-            pipe: redis::pipe(),
+            calls: Vec::new(),
             made: Vec::new(),
             replacements: Default::default(),
             replaced: Vec::new(),
@@ -189,9 +189,9 @@ impl<'m> Changes<'m> {
             self.set.as_bytes(),
             LAST_TRIMMED.as_bytes(),
         ];
-        let scripts = self.scripts.clone();
-        let call = self.call(&scripts.remove, &keys);
+        let mut call = call(&self.scripts.remove, &keys);
         call.arg(change.task.key).arg(read);
+        self.calls.push(call);
         self.made.push(change);
     }
 
@@ -200,9 +200,10 @@ impl<'m> Changes<'m> {
     pub fn set_aside(&mut self, change: Change<'m>, read: &[u8], kept: &[u8], time_s: u32) {
         let aside = [ASIDE.as_bytes(), change.task.key].concat();
         let (set, trims) = (self.set.as_bytes(), LAST_TRIMMED.as_bytes());
-        let scripts = self.scripts.clone();
-        let call = self.call(&scripts.set_aside, &[change.task.key, &aside, set, trims]);
+        let keys = [change.task.key, &aside, set, trims];
+        let mut call = call(&self.scripts.set_aside, &keys);
         call.arg(change.task.key).arg(read).arg(kept).arg(time_s);
+        self.calls.push(call);
         self.made.push(change);
     }
 
@@ -212,26 +213,30 @@ impl<'m> Changes<'m> {
         self.made.iter().chain(&self.replaced).chain(carried)
     }
 
-    /// The commands: first the scripts; then the transaction, if series are watched;
-    /// then perhaps one that notes when the series were trimmed that will be there
-    /// afterwards, of which no answer is waited for. Beside them how many there are.
+    /// The commands: first the transaction, if series are watched, since a script may
+    /// change one of these; then the scripts; then perhaps one that notes when the series
+    /// were trimmed that will be there afterwards. Beside them how many there are.
     pub fn commands(&mut self, now_s: i64) -> (Pipeline, usize) {
-        let (keys, arguments) = std::mem::take(&mut self.replacements);
-        if !keys.is_empty() {
-            let scripts = self.scripts.clone();
-            self.call(&scripts.replace, &keys).arg(&arguments);
-        }
-        let mut pipe = std::mem::take(&mut self.pipe);
-        if self.is_watching {
+        let mut pipe = redis::pipe();
+        if !self.carried.is_empty() {
             pipe.cmd("MULTI");
-            if !self.carried.is_empty() {
-                // One command, since to hear that each was queued would wake us each time.
-                let write = pipe.cmd("MSET");
-                for Carried { change, new, .. } in &self.carried {
-                    write.arg(change.task.key).arg(new);
-                }
+            // One command, since to hear that each was queued would wake us each time.
+            let write = pipe.cmd("MSET");
+            for Carried { change, new, .. } in &self.carried {
+                write.arg(change.task.key).arg(new);
             }
             pipe.cmd("EXEC");
+        } else if self.is_watching {
+            pipe.cmd("UNWATCH");
+        }
+        for call in self.calls.drain(..) {
+            pipe.add_command(call);
+        }
+        let (keys, arguments) = std::mem::take(&mut self.replacements);
+        if !keys.is_empty() {
+            let mut call = call(&self.scripts.replace, &keys);
+            call.arg(arguments);
+            pipe.add_command(call);
         }
         let trimmed = self.all().filter(|it| it.deed == Deed::Replace);
         let keys: Vec<&[u8]> = trimmed.map(|change| change.task.key).collect();
@@ -245,10 +250,15 @@ impl<'m> Changes<'m> {
         (pipe, commands)
     }
 
-    /// What the scripts have answered, and whether the transaction was made, by the
-    /// answers to all commands. The changes are in the order in which they were made.
+    /// Whether the transaction was made, and what the scripts have answered, by the
+    /// answers to all commands.
     pub fn answered(self, answers: Vec<RedisResult<Value>>) -> Answered<'m> {
         let mut answers = answers.into_iter();
+        let executed = if self.carried.is_empty() {
+            answers.by_ref().take(self.is_watching.into()).last()
+        } else {
+            answers.by_ref().take(3).last()
+        };
         let own = answers.by_ref().take(self.made.len());
         let mut scripts: Vec<_> = self.made.into_iter().zip(own).collect();
         if !self.replaced.is_empty() {
@@ -260,19 +270,18 @@ impl<'m> Changes<'m> {
             };
             scripts.extend(self.replaced.into_iter().zip(each));
         }
-        // Behind those to MULTI and MSET.
-        let executed = answers.nth(2);
         Answered {
             scripts,
             is_executed: matches!(executed, Some(Ok(Value::Array(_)))),
             carried: self.carried,
         }
     }
+}
 
-    fn call(&mut self, script: &Script, keys: &[&[u8]]) -> &mut Pipeline {
-        let call = self.pipe.cmd("EVALSHA");
-        call.arg(script.get_hash()).arg(keys.len()).arg(keys)
-    }
+fn call(script: &Script, keys: &[&[u8]]) -> Cmd {
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    call
 }
 
 /// How many bytes are the same at both ends: first at the back, so that what is cut

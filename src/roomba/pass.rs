@@ -120,9 +120,9 @@ struct Place<'p> {
 
 impl Place<'_> {
     /// When a series is cut whose oldest record is of `first_s`, and of which that is
-    /// known so far: as late as may be. Series of which nothing is known yet, or that
-    /// are cut late, are so together: each of these is cut sooner, but not at once, by
-    /// a time of its own, so that they are not all cut together for ever.
+    /// known so far: as late as may be. Series that have begun together, or that were all
+    /// cut late, would be cut together for ever: each of these is cut sooner, by a time of
+    /// its own. One that already waits has its place among the others.
     fn due_s(&self, key: &[u8], first_s: i64, known: Option<Known>) -> i64 {
         let Namespace {
             duration_s,
@@ -130,12 +130,13 @@ impl Place<'_> {
             interval_s,
             ..
         } = *self.namespace;
-        let last_s = first_s.saturating_add(duration_s).saturating_add(slack_s);
-        if known.is_some_and(|known| self.now_s - i64::from(known.due_s) < 2 * interval_s) {
+        let old_s = first_s.saturating_add(duration_s);
+        let last_s = old_s.saturating_add(slack_s);
+        let is_late = |known: Known| self.now_s - i64::from(known.due_s) >= 2 * interval_s;
+        if old_s <= self.now_s || known.is_some_and(|known| !is_late(known)) {
             return last_s;
         }
-        let span_s = last_s.saturating_sub(self.now_s).clamp(0, slack_s);
-        let own_s = ledger::number(key).checked_rem(span_s.unsigned_abs());
+        let own_s = ledger::number(key).checked_rem(slack_s.unsigned_abs());
         last_s.saturating_sub(own_s.unwrap_or(0) as i64)
     }
 

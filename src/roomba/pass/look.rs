@@ -10,8 +10,10 @@ use super::{GROUP, Place, Trimmer, is_about_the_key};
 use crate::connection::LOG_PERIOD;
 use crate::logging::{Throttle, printable};
 
-/// How many seconds of a series its end may come to hold until it is looked at.
+/// How many seconds of a series its end may come to hold until it is looked at ...
 const END_S: i64 = 3600;
+/// ... or which part of all.
+const END_PART: i64 = 4;
 /// Bytes of a series's front that are read when it is due.
 pub const FRONT_BYTES: usize = 256;
 /// The same when those are all old.
@@ -320,7 +322,8 @@ impl Trimmer {
         let due_s = place.due_s(task.key, first_s, Some(before));
         let known = Known::new(newest_at, before.newest_s.into(), due_s);
         let known = known.map(|known| known.doubted(before.is_doubtful));
-        let is_long = place.now_s - i64::from(before.newest_s) > END_S;
+        let end_s = END_S.min(place.namespace.duration_s / END_PART);
+        let is_long = place.now_s - i64::from(before.newest_s) > end_s;
         let then = (before.is_doubtful || is_long).then_some(Reason::Doubt);
         if cut == 0 {
             self.ledger.note(task.key, known);

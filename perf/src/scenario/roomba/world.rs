@@ -92,7 +92,7 @@ impl World {
     /// Writes every series as it is found in a steady state: those that are kept, and
     /// up to as many too old ones as wait to be cut off together.
     pub fn fill(&mut self, redis: &mut Connection) -> Result<()> {
-        let waiting = (self.namespace.slack_s / MINUTE_S).max(1) as usize;
+        let waiting = (self.namespace.slack_s / MINUTE_S) as usize + 2;
         let points = self.points();
         for (page, keys) in self.keys.chunks(FILL_PAGE).enumerate() {
             let mut pipe = redis::pipe();
