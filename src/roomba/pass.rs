@@ -11,8 +11,7 @@
 //! What is known of a series is in the [`Ledger`]. Who feeds it says whether there is
 //! reason for doubt: see [`crate::admit::Tidings`].
 //!
-//! Every change is a script on the server that first compares the bytes it replaces
-//! with those that were read, so that no other writer's work is lost; see
+//! No change touches what another writer has put there meanwhile; see
 //! [`super::change`]. What becomes of a change is known only by its answer: until then
 //! nothing is known of the series.
 

@@ -124,17 +124,20 @@ impl Trimmer {
         self.settle(place, changes.answered(answers), again)?;
         let mut changes = Changes::new(self.scripts.clone(), &place.set);
         if !watched.is_empty() {
-            // It may not be allowed to: then a script makes the change.
-            changes.is_watching = replies.next().is_some_and(|reply| reply.is_ok());
-            self.carries &= changes.is_watching;
+            let reply = replies.next();
+            changes.is_watching = matches!(reply, Some(Ok(_)));
+            // Without, a script makes the change, and if it is not allowed, any further.
+            let code = reply.and_then(Result::err);
+            let code = code.as_ref().and_then(|error| error.code());
+            self.carries &= !matches!(code, Some("NOPERM" | "ERR"));
         }
         let looks: Vec<_> = replies.by_ref().take(tasks.len()).collect();
-        // Written in the transaction they would live for ever.
-        let mortal = watched.into_iter().zip(replies);
-        let mortal = mortal.filter(|(_, left)| !matches!(left, Ok(Value::Int(LIVES_FOR_EVER))));
-        let mortal: Vec<&[u8]> = mortal.map(|(key, _)| key).collect();
+        // MSET would take their time to live away.
+        let volatile = watched.into_iter().zip(replies);
+        let volatile = volatile.filter(|(_, left)| !matches!(left, Ok(Value::Int(LIVES_FOR_EVER))));
+        let volatile: Vec<&[u8]> = volatile.map(|(key, _)| key).collect();
         for (mut task, read) in tasks.into_iter().zip(looks) {
-            if mortal.contains(&task.key) {
+            if volatile.contains(&task.key) {
                 task.reason = Reason::Unknown;
             }
             match read {
