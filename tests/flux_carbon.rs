@@ -307,6 +307,40 @@ fn while_carbon_is_away_points_wait_within_the_bound() {
     });
 }
 
+/// A point that is delivered while Redis is being told of an older one of its metric is
+/// told too, though nothing more comes.
+#[test]
+fn what_is_delivered_while_redis_is_told_is_told_too() {
+    let redis = Redis::start();
+    let receiver = Receiver::start(0);
+    let skyring = plan_to(&redis, receiver.port).start();
+    let address = address(&skyring);
+    let now = now_s();
+    let told = |timestamp: u64| {
+        eventually("the last timestamp was told", || {
+            let last: Option<String> = redis.run(&["HGET", "flux.last.metric_data", "told.m"]);
+            let text = last.unwrap_or_default();
+            holds(text.contains(&timestamp.to_string()), || text.clone())
+        });
+    };
+    assert_eq!(send(&address, "told.m", now - 2, 0.0), 204);
+    told(now - 2);
+    redis.run::<()>(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    assert_eq!(send(&address, "told.m", now - 1, 1.0), 204);
+    eventually("Redis was being told", || {
+        let clients: String = redis.run(&["CLIENT", "LIST"]);
+        let mut flags = clients.split(' ').filter_map(|it| it.strip_prefix("flags="));
+        // Held up, and the connection that hears of changes by others.
+        let is_told = flags.any(|flags| flags.contains('b') && flags.contains('B'));
+        holds(is_told, || clients.clone())
+    });
+    assert_eq!(send(&address, "told.m", now, 2.0), 204);
+    wait_until(&skyring, "all was delivered", is_all_delivered);
+    redis.run::<()>(&["CLIENT", "UNPAUSE"]);
+    told(now);
+    skyring.finish();
+}
+
 /// A client that is told to come again sends all of it again: no part of it, a point or
 /// one that fills a gap, may have been taken before.
 #[test]

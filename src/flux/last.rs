@@ -307,6 +307,10 @@ impl Last {
                 report(&error);
                 tokio::time::sleep(RETRY).await;
             }
+            // What is settled of a metric that is just being told says nothing.
+            if self.table().dirty() > 0 {
+                self.shared.marked.notify_one();
+            }
         }
     }
 

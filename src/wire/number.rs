@@ -125,7 +125,8 @@ pub(crate) fn leading(text: &[u8]) -> Option<Leading> {
     while let Some(byte) = digits.get(at) {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
-            if at == SHORT_BYTES_MAX {
+            // The byte before may be a point beyond them.
+            if at >= SHORT_BYTES_MAX {
                 return None;
             }
             all = all * 10 + u64::from(digit);
@@ -270,6 +271,49 @@ mod tests {
         );
     }
 
+    /// What a text begins with is read as that much alone is, and is a number in JSON.
+    fn beginning(text: &str) {
+        let Some(leading) = leading(text.as_bytes()) else {
+            return;
+        };
+        let number = &text[..leading.bytes];
+        let nearest: f64 = number.parse().unwrap();
+        assert_eq!(leading.value.to_bits(), nearest.to_bits(), "{text}");
+        let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+        let whole = is_whole.then(|| number.parse().unwrap());
+        assert_eq!(leading.whole, whole, "{text}");
+        assert!(serde_json::from_str::<f64>(number).is_ok(), "{text}");
+        let goes_on = text[leading.bytes..].starts_with(|next: char| next.is_ascii_digit());
+        assert!(!goes_on, "{text}");
+    }
+
+    #[test]
+    fn the_limits_of_the_leading_number_are_exact() {
+        for text in [
+            "0,",
+            "-0,",
+            "1700000000,",
+            "9999999999999999999,",
+            "99999999999999999999,",
+            // As a whole, 2^64 and more.
+            "1844674407370955161.6,",
+            "9999999999999999999.9,",
+            "184467440737095516.1,",
+            "9007199254740992,",
+            "-9007199254740993,",
+            "900719925474099.3,",
+            "0.00000000000000001,",
+            "0.000000000000000001,",
+        ] {
+            beginning(text);
+        }
+        let read = |text: &str| leading(text.as_bytes()).map(|it| (it.bytes, it.value));
+        assert_eq!(read("-12.5}"), Some((5, -12.5)));
+        for text in ["", "-", "x", ".5", "-.5", "1.", "01", "-00", "1e3", "1.5E3"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             failure_persistence: None,
@@ -282,6 +326,13 @@ mod tests {
             text in vec(select(b"0123456789012345678901234567890123456789..-+eE _nN".to_vec()), 0..24)
         ) {
             both(&text);
+        }
+
+        #[test]
+        fn a_leading_number_is_read_as_alone(
+            text in "-?[0-9]{0,20}[.]?[0-9]{0,9}[,} .e-]?",
+        ) {
+            beginning(&text);
         }
 
         #[test]
