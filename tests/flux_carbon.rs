@@ -329,7 +329,9 @@ fn what_is_delivered_while_redis_is_told_is_told_too() {
     assert_eq!(send(&address, "told.m", now - 1, 1.0), 204);
     eventually("Redis was being told", || {
         let clients: String = redis.run(&["CLIENT", "LIST"]);
-        let mut flags = clients.split(' ').filter_map(|it| it.strip_prefix("flags="));
+        let mut flags = clients
+            .split(' ')
+            .filter_map(|it| it.strip_prefix("flags="));
         // Held up, and the connection that hears of changes by others.
         let is_told = flags.any(|flags| flags.contains('b') && flags.contains('B'));
         holds(is_told, || clients.clone())

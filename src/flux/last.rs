@@ -4,7 +4,8 @@
 //!
 //! Redis tells this connection of every change that anybody else makes to the keys,
 //! upon which what is remembered is not believed any more. Own changes are gathered
-//! for a second, so that each metric costs one a second at most. Where Redis cannot
+//! for a second, so that each metric costs one a second at most, and for up to ten while
+//! to tell them takes long. Where Redis cannot
 //! be asked, points pass, and what is delivered is told later.
 
 mod store;
@@ -13,7 +14,7 @@ mod table;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisResult};
@@ -27,8 +28,12 @@ use store::News;
 pub(super) use table::bytes_max;
 use table::{Table, Terms, Tried};
 
-/// How long what Redis is to be told is gathered.
+/// How long what Redis is to be told is gathered, ...
 const GATHER: Duration = Duration::from_secs(1);
+/// ... or so many times as long as it took to tell it last time: points need Redis too.
+const GATHER_TIMES: u32 = 4;
+/// The longest that it is gathered.
+const GATHER_MAX: Duration = Duration::from_secs(10);
 /// Metrics in one question to Redis, and in one change there.
 const METRICS_AT_ONCE: usize = 500;
 /// Pause before another attempt to connect, or to write.
@@ -298,15 +303,20 @@ impl Last {
         }
     }
 
-    /// Tells Redis what is to be told, a second after there is something.
+    /// Tells Redis what is to be told, a second after there is something, or some more if
+    /// that is much.
     async fn keep_written(self) {
+        let mut pause = GATHER;
         loop {
             self.shared.marked.notified().await;
-            let _ = tokio::time::timeout(GATHER, self.shared.urged.notified()).await;
+            let _ = tokio::time::timeout(pause, self.shared.urged.notified()).await;
+            let mut begun = Instant::now();
             while let Err(error) = self.write().await {
                 report(&error);
                 tokio::time::sleep(RETRY).await;
+                begun = Instant::now();
             }
+            pause = (begun.elapsed() * GATHER_TIMES).clamp(GATHER, GATHER_MAX);
             // What is settled of a metric that is just being told says nothing.
             if self.table().dirty() > 0 {
                 self.shared.marked.notify_one();

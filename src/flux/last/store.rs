@@ -131,6 +131,7 @@ pub(super) async fn write(
             .filter(|(mark, there)| there.is_none_or(|there| there < mark.timestamp));
         let mut change = redis::pipe();
         change.atomic();
+        let mut fields = Vec::with_capacity(marks.len());
         for (mark, _) in newer {
             let Mark {
                 metric,
@@ -138,21 +139,19 @@ pub(super) async fn write(
                 value,
             } = mark;
             let value = literal::float_repr(*value);
-            change.hset(
-                HASH,
-                &**metric,
-                format!("{{'timestamp': {timestamp}, 'value': {value}}}"),
-            );
+            let text = format!("{{'timestamp': {timestamp}, 'value': {value}}}");
+            fields.push((&**metric, text));
             // That key is the hash.
             if &**metric != "metric_data" {
                 let text = format!("[{timestamp}, {value}]");
                 change.set_ex(own_key(metric), text, keep_s.into());
             }
         }
-        if change.is_empty() {
+        if fields.is_empty() {
             redis::cmd("UNWATCH").query_async::<()>(connection).await?;
             return Ok(true);
         }
+        change.hset_multiple(HASH, &fields);
         let done: redis::Value = change.query_async(connection).await?;
         if done != redis::Value::Nil {
             return Ok(true);
