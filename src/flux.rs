@@ -246,9 +246,10 @@ pub fn bytes_max(settings: &Settings) -> Vec<(&'static str, u64)> {
     let flux = &settings.flux;
     let connections = match flux.listen.is_empty() {
         true => 0,
-        // What is read at once and an answer each, and the task.
+        // What is read at once and an answer each, and the task. The first piece of a body
+        // holds all that was read with it while more is read.
         false => {
-            let buffers = flux.head_bytes_max.max(READ_BYTES_MAX) + flux.head_bytes_max;
+            let buffers = 2 * flux.head_bytes_max.max(READ_BYTES_MAX) + flux.head_bytes_max;
             u64::from(flux.connections_max) * (buffers as u64 + TASK_BYTES)
         }
     };

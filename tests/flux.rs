@@ -442,13 +442,48 @@ fn other_paths_and_methods_are_told() {
             "{path}"
         );
     }
-    let text = post_text("/metric_data", "", b"{}");
-    assert_eq!(told(http::request(&address, text).unwrap()), not_allowed);
+    for path in ["/metric_data", "/flux/metric_data"] {
+        let text = post_text(path, "", b"{}");
+        assert_eq!(told(http::request(&address, text).unwrap()), not_allowed);
+        // It would do what GET does, of which nobody sees the answer.
+        let text = format!(
+            "HEAD {path}?metric=head&value=1&key={KEY} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        );
+        let head = http::request(&address, text).unwrap();
+        assert_eq!(told(head), (405, String::new()));
+    }
+    assert!(!redis.keys().contains("head"));
     let well = (200, "{\"status\": \"ok\"}".to_owned());
     assert_eq!(told(get(&address, "status=yes&other")), well);
     assert_eq!(told(post(&address, "{\"status\": true}")), well);
     let ttl: u64 = redis.run(&["TTL", "flux.listen"]);
     assert!((60..=120).contains(&ttl), "{ttl}");
+    skyring.finish();
+}
+
+/// Each answer is counted by its code, and each refusal by its reason, under either path.
+#[test]
+fn single_points_are_counted() {
+    let redis = Redis::start();
+    let skyring = plan(&redis).start();
+    let address = address(&skyring);
+    for (number, path) in ["/metric_data", "/flux/metric_data"].iter().enumerate() {
+        for (query, code) in [
+            (format!("metric=m{number}&value=1&key={KEY}"), 204),
+            (format!("metric=m{number}&value=x&key={KEY}"), 400),
+            ("metric=m&value=1&key=other".to_owned(), 401),
+        ] {
+            let answer = http::get(&address, &format!("{path}?{query}")).unwrap();
+            assert_eq!(answer.code, code, "{path}?{query}");
+        }
+    }
+    let counted = endpoint(&skyring, "metric_data");
+    let wanted = json!({
+        "answers": { "204": 2, "400": 2, "401": 2 },
+        "points": 2,
+        "refused": { "invalid_key": 2, "invalid_value": 2 },
+    });
+    assert_eq!(counted, wanted);
     skyring.finish();
 }
 

@@ -2,7 +2,7 @@
 //! are counted, and the paths they are at.
 //!
 //! To add an endpoint, write `async fn answer(site: Arc<Site>, request: Request) ->
-//! Answer` and add one line to [`router`].
+//! Answer` and add one line to `router`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -175,7 +175,8 @@ impl Site {
         Answer::json(code, String::new()).because("unhealthy")
     }
 
-    fn count(&self, endpoint: &'static str, answer: &Answer) {
+    /// What is sent of an answer, which is counted.
+    fn counted(&self, endpoint: &'static str, answer: Answer) -> Response {
         let mut endpoints = lock(&self.endpoints);
         let status = endpoints.entry(endpoint).or_default();
         let code = answer.response.status().as_u16();
@@ -184,6 +185,7 @@ impl Site {
         if let Some(reason) = answer.refused {
             count(&mut status.refused, reason, 1);
         }
+        *answer.response
     }
 
     /// Reads the body of a request, and with `may_be_gzip` decompresses it if it says
@@ -336,10 +338,8 @@ pub fn service(
             if !is_one_point {
                 return router.call(request).await;
             }
-            let (parts, _) = request.into_parts();
-            let answer = metric_data::answer_head(&site, &parts).await;
-            site.count(METRIC_DATA, &answer);
-            Ok(*answer.response)
+            let answer = metric_data::answer(site.clone(), request.map(Body::new)).await;
+            Ok(site.counted(METRIC_DATA, answer))
         }
     })
 }
@@ -387,8 +387,7 @@ where
                 return not_allowed();
             }
             let answer = answer(site.clone(), request).await;
-            site.count(name, &answer);
-            *answer.response
+            site.counted(name, answer)
         }
     };
     let paths = [format!("/{name}"), format!("/flux/{name}")];

@@ -32,12 +32,7 @@ struct Asked {
 /// Answers a request.
 pub async fn answer(site: Arc<Site>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    answer_head(&site, &parts).await
-}
-
-/// Answers a request by its head, which says everything.
-pub async fn answer_head(site: &Site, request: &Parts) -> Answer {
-    take(site, request).await.unwrap_or_else(|refused| refused)
+    take(&site, &parts).await.unwrap_or_else(|refused| refused)
 }
 
 async fn take(site: &Site, request: &Parts) -> Result<Answer, Answer> {
