@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 use tokio::runtime::Handle as Runtime;
@@ -20,7 +21,6 @@ use tokio::task::yield_now;
 use super::lock;
 use crate::batch::Outcome;
 use crate::plane::Sender;
-use crate::server::Handle;
 use crate::shard::{OwnedPoint, Parcel};
 use crate::stats::DropReason;
 
@@ -35,6 +35,10 @@ const WORTH_POINTS: usize = 256;
 /// come, before what has gathered is sent: clients that were answered together ask again
 /// within some microseconds of each other.
 const LOOKS: usize = 6;
+/// How long it may take until there is no further look: where much else goes on, each
+/// takes long, and what has gathered must not wait for that several times. Within it a
+/// hundred requests of one point are read.
+const LOOKING_MAX: Duration = Duration::from_millis(1);
 /// Points in one parcel, unless a single load has more.
 const PARCEL_POINTS: usize = 8192;
 
@@ -82,11 +86,11 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Opens the lanes, and starts the tasks that send what waits, and tell what became
-    /// of points.
-    pub fn start(runtime: &Runtime, handle: &Handle) -> Self {
+    /// Opens the lanes, which lead to the ends of inboxes with room for so many parcels,
+    /// and starts the tasks that send what waits, and tell what became of points.
+    pub fn start(runtime: &Runtime, ways_in: impl FnOnce(usize) -> Vec<Sender<Parcel>>) -> Self {
         // The word that no more will come has room too.
-        let ways = handle.ways_in(UNDER_WAY + 1);
+        let ways = ways_in(UNDER_WAY + 1);
         let lane = |way| {
             Mutex::new(Lane {
                 way: Some(way),
@@ -227,11 +231,12 @@ async fn send_together(
 ) {
     loop {
         loaded.notified().await;
+        let began = Instant::now();
         // Behind everything else that can go on now, and what has come meanwhile.
         for _ in 0..LOOKS {
             yield_now().await;
             let is_worth = |lane: &Mutex<Lane>| lock(lane).waiting_points >= WORTH_POINTS;
-            if lanes.iter().any(is_worth) {
+            if lanes.iter().any(is_worth) || began.elapsed() >= LOOKING_MAX {
                 break;
             }
         }
@@ -297,4 +302,100 @@ fn missing(points: &[OwnedPoint], outcome: &Outcome) -> Vec<(usize, DropReason)>
         missing.dedup_by_key(|(place, _)| *place);
     }
     missing
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::plane::{self, Inbox};
+    use crate::point::Number;
+
+    /// Runs with one lane, and the end of it that a shard has.
+    fn with_lane<F: Future<Output = ()>>(work: impl FnOnce(Direct, Inbox<Parcel>) -> F) {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let mut end = None;
+        let direct = Direct::start(runtime.handle(), |parcels_max| {
+            let (sender, inbox) = plane::inbox(parcels_max);
+            end = Some(inbox);
+            vec![sender]
+        });
+        runtime.block_on(work(direct, end.unwrap()));
+    }
+
+    fn points(count: usize) -> Vec<OwnedPoint> {
+        let point = OwnedPoint {
+            name: "a".to_owned(),
+            timestamp: Number::Int(1),
+            value: Number::Float(1.0),
+        };
+        vec![point; count]
+    }
+
+    fn nobody(_: &[OwnedPoint], _: Arrived<'_>) {}
+
+    async fn let_others_run() {
+        for _ in 0..10 * LOOKS {
+            yield_now().await;
+        }
+    }
+
+    // What waits goes when the parcel before it has come to its end, or is worth one.
+    #[test]
+    fn few_points_wait_while_a_parcel_is_under_way() {
+        with_lane(|direct, inbox| async move {
+            let waiting = || lock(&direct.lanes[0]).waiting_points;
+            let told = Arc::new(AtomicUsize::new(0));
+            let telling = told.clone();
+            let done = move |points: &[OwnedPoint], _: Arrived<'_>| {
+                telling.fetch_add(points.len(), Ordering::Relaxed);
+            };
+            direct.send(points(1), done.clone());
+            let first = inbox.receive().await;
+            for _ in 0..3 {
+                direct.send(points(1), done.clone());
+            }
+            let_others_run().await;
+            assert_eq!(waiting(), 3);
+            drop(first);
+            let second = inbox.receive().await;
+            assert_eq!((waiting(), told.load(Ordering::Relaxed)), (0, 1));
+            direct.send(points(WORTH_POINTS - 1), done.clone());
+            let_others_run().await;
+            assert_eq!(waiting(), WORTH_POINTS - 1);
+            direct.send(points(1), done.clone());
+            let third = inbox.receive().await;
+            assert_eq!(waiting(), 0);
+            drop((second, third));
+            let_others_run().await;
+            assert_eq!(told.load(Ordering::Relaxed), 4 + WORTH_POINTS);
+        });
+    }
+
+    // Others with much to do hold a point up for one turn of theirs, not for each look.
+    #[test]
+    fn a_lone_point_waits_once_for_what_takes_long() {
+        with_lane(|direct, inbox| async move {
+            let turns = Arc::new(AtomicUsize::new(0));
+            let counted = turns.clone();
+            let busy = tokio::spawn(async move {
+                loop {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let began = Instant::now();
+                    while began.elapsed() < LOOKING_MAX {}
+                    yield_now().await;
+                }
+            });
+            yield_now().await;
+            let before = turns.load(Ordering::Relaxed);
+            direct.send(points(1), nobody);
+            inbox.receive().await;
+            let turns = turns.load(Ordering::Relaxed) - before;
+            assert!(turns <= 3, "{turns}");
+            busy.abort();
+        });
+    }
 }

@@ -193,7 +193,7 @@ impl Intake {
         let pieces = u32::try_from(flux.queue_bytes_max / PIECE_BYTES).unwrap_or(u32::MAX >> 4);
         let route = match carbon {
             Some(carbon) => Route::Carbon(carbon),
-            None => Route::Direct(Direct::start(runtime, &handle)),
+            None => Route::Direct(Direct::start(runtime, |max| handle.ways_in(max))),
         };
         let intake = Self {
             shared: Arc::new(Shared {
