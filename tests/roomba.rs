@@ -20,6 +20,7 @@ use skyring::roomba::pass::PassError;
 use crate::fixture::redis::Redis;
 use crate::fixture::sender::{Sender, record};
 use crate::fixture::skyring::{Plan, Skyring, command};
+use crate::fixture::stream::Stream;
 use crate::fixture::{eventually, eventually_by_steps, hex, holds, http, now_s, python};
 
 /// What the tests set `redis.full_duration_s` and `roomba.grace_s` to.

@@ -5,8 +5,8 @@
 //! Redis tells this connection of every change that anybody else makes to the keys,
 //! upon which what is remembered is not believed any more. Own changes are gathered
 //! for a second, so that each metric costs one a second at most, and for up to ten while
-//! to tell them takes long. Where Redis cannot
-//! be asked, points pass, and what is delivered is told later.
+//! to tell them takes long. Where Redis cannot be asked, points pass, and what is
+//! delivered is told later.
 
 mod store;
 mod table;

@@ -4,7 +4,7 @@
 //! | way | how | what it costs Redis |
 //! | --- | --- | --- |
 //! | script | compares what it replaces, and moves what stays within Redis | its Lua hashes every byte that stays |
-//! | carried | what was read whole under `WATCH` is written whole in a transaction, unless it has a time to live | a third of that, but all bytes go through the socket twice |
+//! | carried | what was read whole under `WATCH` is written whole in a transaction, unless it has a time to live | less, see tuning.md, but all bytes go through the socket twice |
 
 use std::sync::Arc;
 
@@ -113,16 +113,13 @@ pub struct Carried<'m> {
 pub struct Changes<'m> {
     scripts: Arc<Scripts>,
     set: &'m str,
-    /// Of scripts, one for each of `made`.
-    calls: Vec<Cmd>,
-    /// The changes that scripts make, each its own.
-    made: Vec<Change<'m>>,
-    /// The keys, and what belongs to each, of the one script that makes all of `replaced`.
-    replacements: (Vec<&'m [u8]>, Vec<Vec<u8>>),
-    /// The changes that put other bytes in the place of some.
-    replaced: Vec<Change<'m>>,
+    /// The changes that have a script each, and its call.
+    made: Vec<(Change<'m>, Cmd)>,
+    /// The changes that put other bytes in the place of some, which one script makes, and
+    /// what it is to know of each.
+    replaced: Vec<(Change<'m>, [Vec<u8>; 4])>,
     /// The changes that are carried, all of them or none.
-    pub carried: Vec<Carried<'m>>,
+    carried: Vec<Carried<'m>>,
     /// Whether series are watched, so that the transaction is due that ends this.
     pub is_watching: bool,
 }
@@ -143,9 +140,7 @@ impl<'m> Changes<'m> {
         Self {
             scripts,
             set,
-            calls: Vec::new(),
             made: Vec::new(),
-            replacements: Default::default(),
             replaced: Vec::new(),
             carried: Vec::new(),
             is_watching: false,
@@ -171,15 +166,13 @@ impl<'m> Changes<'m> {
         let (front, back) = common(part.bytes, new);
         let read = &part.bytes[front..part.bytes.len() - back];
         let new = &new[front..new.len() - back];
-        let (keys, arguments) = &mut self.replacements;
-        keys.push(change.task.key);
-        arguments.extend([
+        let arguments = [
             (part.at + front).to_string().into_bytes(),
             read.to_vec(),
             new.to_vec(),
             part.series_bytes.to_string().into_bytes(),
-        ]);
-        self.replaced.push(change);
+        ];
+        self.replaced.push((change, arguments));
     }
 
     /// Removes a series, of which all was `read`, or which was not there.
@@ -191,8 +184,7 @@ impl<'m> Changes<'m> {
         ];
         let mut call = call(&self.scripts.remove, &keys);
         call.arg(change.task.key).arg(read);
-        self.calls.push(call);
-        self.made.push(change);
+        self.made.push((change, call));
     }
 
     /// Keeps a copy of a series, of which all was `read`, aside for a time, in
@@ -203,20 +195,21 @@ impl<'m> Changes<'m> {
         let keys = [change.task.key, &aside, set, trims];
         let mut call = call(&self.scripts.set_aside, &keys);
         call.arg(change.task.key).arg(read).arg(kept).arg(time_s);
-        self.calls.push(call);
-        self.made.push(change);
+        self.made.push((change, call));
     }
 
     /// All changes.
     pub fn all(&self) -> impl Iterator<Item = &Change<'m>> {
+        let made = self.made.iter().map(|(change, _)| change);
+        let replaced = self.replaced.iter().map(|(change, _)| change);
         let carried = self.carried.iter().map(|carried| &carried.change);
-        self.made.iter().chain(&self.replaced).chain(carried)
+        made.chain(replaced).chain(carried)
     }
 
     /// The commands: first the transaction, if series are watched, since a script may
     /// change one of these; then the scripts; then perhaps one that notes when the series
     /// were trimmed that will be there afterwards. Beside them how many there are.
-    pub fn commands(&mut self, now_s: i64) -> (Pipeline, usize) {
+    pub fn commands(&self, now_s: i64) -> (Pipeline, usize) {
         let mut pipe = redis::pipe();
         if !self.carried.is_empty() {
             pipe.cmd("MULTI");
@@ -229,13 +222,15 @@ impl<'m> Changes<'m> {
         } else if self.is_watching {
             pipe.cmd("UNWATCH");
         }
-        for call in self.calls.drain(..) {
-            pipe.add_command(call);
+        for (_, call) in &self.made {
+            pipe.add_command(call.clone());
         }
-        let (keys, arguments) = std::mem::take(&mut self.replacements);
-        if !keys.is_empty() {
-            let mut call = call(&self.scripts.replace, &keys);
-            call.arg(arguments);
+        if !self.replaced.is_empty() {
+            let keys = self.replaced.iter().map(|(change, _)| change.task.key);
+            let mut call = call(&self.scripts.replace, &keys.collect::<Vec<_>>());
+            for (_, arguments) in &self.replaced {
+                call.arg(arguments);
+            }
             pipe.add_command(call);
         }
         let trimmed = self.all().filter(|it| it.deed == Deed::Replace);
@@ -260,7 +255,8 @@ impl<'m> Changes<'m> {
             answers.by_ref().take(3).last()
         };
         let own = answers.by_ref().take(self.made.len());
-        let mut scripts: Vec<_> = self.made.into_iter().zip(own).collect();
+        let made = self.made.into_iter().map(|(change, _)| change);
+        let mut scripts: Vec<_> = made.zip(own).collect();
         if !self.replaced.is_empty() {
             let answer = answers.next().unwrap_or(Ok(Value::Nil));
             let each = match answer {
@@ -268,7 +264,8 @@ impl<'m> Changes<'m> {
                 // It is about all of them.
                 answer => vec![answer; self.replaced.len()],
             };
-            scripts.extend(self.replaced.into_iter().zip(each));
+            let replaced = self.replaced.into_iter().map(|(change, _)| change);
+            scripts.extend(replaced.zip(each));
         }
         Answered {
             scripts,

@@ -38,7 +38,8 @@ deeds! {
     read_whole: u64,
     /// Series whose old records were cut off.
     cut: u64,
-    /// Those of them that were read and written whole, since that costs Redis less.
+    /// Series that were read and written whole for such a change, since that costs Redis
+    /// less.
     carried: u64,
     /// Series that were put in order or rid of duplicates or of what is no record.
     mended: u64,

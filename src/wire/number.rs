@@ -49,11 +49,22 @@ pub(super) fn magnitude(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Reads what nearly all senders write: some digits, with a sign and a point perhaps.
-/// `None` means that it must be read more carefully.
+/// The double that is nearest to these digits with so many of them behind the point; `None`
+/// if there are too many to tell.
 ///
 /// The digits as an integer and the power of ten below them are both exact doubles, so
-/// that their quotient, which is rounded once, is the double that is nearest to the text.
+/// that their quotient is rounded once.
+#[inline]
+fn nearest(digits: u64, behind_point: usize, negative: bool) -> Option<f64> {
+    if digits > EXACT_MAX {
+        return None;
+    }
+    let size = digits as f64 / POWERS_OF_TEN.get(behind_point)?;
+    Some(if negative { -size } else { size })
+}
+
+/// Reads what nearly all senders write: some digits, with a sign and a point perhaps.
+/// `None` means that it must be read more carefully.
 #[inline]
 pub(crate) fn short(text: &[u8]) -> Option<Number> {
     let (negative, digits) = match text {
@@ -90,11 +101,7 @@ pub(crate) fn short(text: &[u8]) -> Option<Number> {
     if fraction.is_none() && !negative {
         return Some(unsigned(all));
     }
-    if all > EXACT_MAX {
-        return None;
-    }
-    let size = all as f64 / POWERS_OF_TEN.get(fraction.unwrap_or(0))?;
-    Some(Number::Float(if negative { -size } else { size }))
+    nearest(all, fraction.unwrap_or(0), negative).map(Number::Float)
 }
 
 /// A number with which a text begins.
@@ -109,7 +116,8 @@ pub(crate) struct Leading {
 }
 
 /// Reads the number with which a text begins, as JSON has them, if it is one that
-/// [`short`] reads. `None` says nothing.
+/// [`short`] reads. `None` says nothing. The loop is not shared with that one, since lines
+/// are then taken apart a third slower.
 #[inline]
 pub(crate) fn leading(text: &[u8]) -> Option<Leading> {
     let negative = text.first() == Some(&b'-');
@@ -156,14 +164,13 @@ pub(crate) fn leading(text: &[u8]) -> Option<Leading> {
         None => 0,
         Some(point) => at - point - 1,
     };
-    if all > EXACT_MAX || point.is_some() && fraction == 0 {
+    if point.is_some() && fraction == 0 {
         return None;
     }
-    let size = all as f64 / POWERS_OF_TEN.get(fraction)?;
     Some(Leading {
         bytes,
         whole: None,
-        value: if negative { -size } else { size },
+        value: nearest(all, fraction, negative)?,
     })
 }
 

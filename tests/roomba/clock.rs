@@ -27,8 +27,8 @@ pub struct Feeder {
     told: Rc<RefCell<HashMap<String, Tidings>>>,
     /// Whether the pass is told to end where it is asked next.
     pub stop_at_next: Rc<Cell<bool>>,
-    /// Names of which the pass has been told, if it is told any at all.
-    names_told: Option<usize>,
+    /// Names of which the pass has been told.
+    names_told: usize,
 }
 
 impl Feeder {
@@ -61,10 +61,9 @@ impl Company for Feeder {
         let lengths = self.lengths.borrow();
         let mut names: Vec<&String> = lengths.keys().collect();
         names.sort();
-        let told = self.names_told.as_mut()?;
-        let page = names.iter().skip(*told).take(count);
+        let page = names.iter().skip(self.names_told).take(count);
         let page: Vec<Box<[u8]>> = page.map(|name| name.as_bytes().into()).collect();
-        *told += page.len();
+        self.names_told += page.len();
         (!page.is_empty()).then_some(page)
     }
 
@@ -120,10 +119,7 @@ impl World {
         World {
             trimmer: trimmer(&redis),
             redis,
-            feeder: Feeder {
-                names_told: Some(0),
-                ..Feeder::default()
-            },
+            feeder: Feeder::default(),
             namespace: namespaces(&settings).remove(0),
         }
     }

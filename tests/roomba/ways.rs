@@ -163,34 +163,51 @@ fn members_that_nobody_here_feeds_are_found() {
     assert_eq!(world.trimmer.deeds.members, 3);
 }
 
+/// The shards of a running server tell the names of what they feed.
+#[test]
+fn a_server_whose_shards_know_all_members_does_not_ask_redis_for_them() {
+    let redis = Redis::start();
+    let skyring = trimming(&redis).start();
+    let metrics = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let stream = Stream::start(&skyring, "pickle", &skyring.pickle(), metrics);
+    eventually("the metrics were known", || {
+        let members = redis.members();
+        holds(members.len() == 3, || format!("{members:?}"))
+    });
+    wait_for_passes(&skyring, 1);
+    let before = redis.calls("sscan");
+    wait_for_passes(&skyring, 3);
+    assert_eq!(redis.calls("sscan"), before);
+    assert_eq!(count(&skyring, "members"), 3);
+    // One that nobody told.
+    let _: u32 = redis.run(&["SADD", SET, "metrics.ghost"]);
+    eventually("it was found", || {
+        let members = redis.members();
+        holds(members.len() == 3, || format!("{members:?}"))
+    });
+    stream.stop();
+    skyring.finish();
+}
+
 /// A pass that is broken off has seen some series, which the next must not leave out.
 #[test]
 fn what_a_broken_off_pass_has_seen_is_seen_again() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let mut world = seen(&names);
-    for name in names {
-        append(
-            &world.redis,
-            &format!("metrics.{name}"),
-            &point(START_S + 10),
-        );
-        world
-            .feeder
-            .append(&world.redis, name, &point(START_S + 90));
-    }
+    // Another program writes something late, and the feeder what shows it.
+    let write = |world: &World, late: i64, new: i64| {
+        for name in names {
+            let key = format!("metrics.{name}");
+            append(&world.redis, &key, &point(START_S + late));
+            let new = point(START_S + new);
+            world.feeder.append(&world.redis, name, &new);
+        }
+    };
+    write(&world, 10, 90);
     world.feeder.stop_at_next.set(true);
     let stopped = world.pass(START_S);
     assert!(matches!(stopped, Err(PassError::Stopped)), "{stopped:?}");
-    for name in names {
-        append(
-            &world.redis,
-            &format!("metrics.{name}"),
-            &point(START_S + 20),
-        );
-        world
-            .feeder
-            .append(&world.redis, name, &point(START_S + 100));
-    }
+    write(&world, 20, 100);
     world.pass(START_S).unwrap();
     for name in names {
         let wanted = seconds(&[0, 10, 20, 30, 60, 90, 100]);

@@ -69,8 +69,8 @@ impl<'m> Task<'m> {
     pub(super) fn weight(&self) -> usize {
         match self.reason {
             Reason::Long => GROUP,
-            Reason::Unknown | Reason::Due(_) => 2,
-            Reason::Carried | Reason::Doubt | Reason::Nothing => 1,
+            Reason::Unknown | Reason::Due(_) | Reason::Doubt => 2,
+            Reason::Carried | Reason::Nothing => 1,
         }
     }
 
@@ -100,7 +100,7 @@ impl Trimmer {
     pub(super) fn trip<'m>(
         &mut self,
         place: &'m Place<'_>,
-        mut changes: Changes<'m>,
+        changes: Changes<'m>,
         tasks: Vec<Task<'m>>,
         again: &mut Vec<Task<'m>>,
     ) -> RedisResult<Changes<'m>> {
